@@ -1,0 +1,107 @@
+"""The compact network that ships inside ``mio``: a U-shaped CNN small enough for two CPU cores.
+
+Plain 3×3 residual blocks, because that is what CPUs run fastest (`benchmarks/README.md` has the race).
+The blocks look at a neighbourhood only. Everything that depends on the photo as a whole enters through
+the prompt code, so a photo restored in tiles equals the same photo restored at once, given its code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptInjection
+from mio_cli.arch.spec import ModelSpec, PromptMode
+
+
+@dataclass(frozen=True)
+class CompactConfig:
+    """Size of a :class:`CompactUNet`.
+
+    Attributes:
+        width: channels at full resolution; they double at each level down.
+        encoder, middle, decoder: residual blocks, full resolution first in both tuples.
+    """
+
+    width: int = 24
+    encoder: tuple[int, ...] = (1, 1, 2)
+    middle: int = 4
+    decoder: tuple[int, ...] = (2, 2, 2)
+    prompt: PromptMode | None = "both"
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))``, B×C×H×W → the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        for conv in (self.conv1, self.conv2):
+            nn.init.kaiming_normal_(conv.weight)
+            nn.init.zeros_(conv.bias)
+        # Residual branches start small, so that depth does not multiply the variance.
+        self.conv2.weight.data.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
+
+
+def _blocks(channels: int, count: int) -> nn.Sequential:
+    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
+
+
+class CompactUNet(nn.Module):
+    """B×3×H×W in [0, 1] → B×3×H×W, sides a multiple of ``spec.multiple``; not clamped."""
+
+    def __init__(self, config: CompactConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or CompactConfig()
+        levels = len(config.encoder)
+        widths = [config.width * 2**level for level in range(levels + 1)]
+        self.spec = ModelSpec(multiple=2**levels, minimum=2**levels, halo=self._halo(config))
+
+        self.prompt = PromptEncoder(config.prompt) if config.prompt else None
+        self.intro = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(_blocks(widths[i], config.encoder[i]) for i in range(levels))
+        self.down = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(levels))
+        self.middle = _blocks(widths[levels], config.middle)
+        self.up = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(widths[i + 1], 4 * widths[i], 1), nn.PixelShuffle(2))
+            for i in range(levels)
+        )
+        self.decoder = nn.ModuleList(_blocks(widths[i], config.decoder[i]) for i in range(levels))
+        self.ending = nn.Conv2d(widths[0], 3, 3, padding=1)
+        if config.prompt:
+            self.inject_decoder = nn.ModuleList(PromptInjection(width) for width in widths)
+            self.inject_output = PromptInjection(3)
+
+    @staticmethod
+    def _halo(config: CompactConfig) -> int:
+        """Half the receptive field: two pixels a block at its scale, plus intro, ending and resampling."""
+        levels = len(config.encoder)
+        blocks = sum(2 * 2**i * (config.encoder[i] + config.decoder[i]) for i in range(levels))
+        return 2 + blocks + 2 * 2**levels * config.middle + 2 * (2**levels - 1)
+
+    def forward(self, x: Tensor, prompt: Tensor | PromptCode | None = None) -> Tensor:
+        """Restore ``x``; ``prompt`` as in :meth:`mio_cli.arch.prompts.PromptEncoder.forward`."""
+        self.spec.check(*x.shape[-2:])
+        code = self.prompt(x, prompt)[0] if self.prompt else None
+        features = self.intro(x)
+        skips = []
+        for blocks, down in zip(self.encoder, self.down, strict=True):
+            features = blocks(features)
+            skips.append(features)
+            features = down(features)
+        features = self.middle(self._inject(len(skips), features, code))
+        for level in reversed(range(len(skips))):
+            features = self.up[level](features) + skips[level]
+            features = self.decoder[level](self._inject(level, features, code))
+        residual = self.ending(features)
+        return x + (residual if code is None else self.inject_output(residual, code))
+
+    def _inject(self, level: int, features: Tensor, code: Tensor | None) -> Tensor:
+        """Modulate before the blocks of a level, so that they can act on what the prompt says."""
+        return features if code is None else self.inject_decoder[level](features, code)

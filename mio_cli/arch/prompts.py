@@ -1,0 +1,135 @@
+"""Prompt extraction and injection, shared by every backbone (arXiv 2401.03379, Sec. 3.3 and 3.4).
+
+A prompt is an image: a fixed one bound to a task (explicit), or the photo itself (adaptive). ``F_ext``
+turns it into a code; at each injection two fully connected layers turn the code into a scale and a
+shift per channel, and features become ``x·(1 + scale) + shift``.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mio_cli.arch.spec import PromptMode
+
+PROMPT_SIZE = 128
+CODE_FEATURES = 64
+
+PromptCode = tuple[Tensor, ...]
+"""What the extractors of a network found in a prompt: one B×64 tensor for each extractor."""
+
+
+class PromptExtractor(nn.Module):
+    """``F_ext``: three stride-2 convolutions with ReLU, then the spatial mean.
+
+    Each convolution is padded by one pixel only, the 7×7 one too, as published (128 → 62 → 31 → 16).
+    B×C×H×W → B×64.
+    """
+
+    def __init__(self, in_channels: int, features: int = CODE_FEATURES) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, features, 7, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(features, features, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv2d(features, features, 3, stride=2, padding=1)
+
+    def feature_map(self, prompt: Tensor) -> Tensor:
+        """B×C×H×W → B×64×~H/8×~W/8, non-negative, before the mean."""
+        x = torch.relu(self.conv1(prompt))
+        x = torch.relu(self.conv2(x))
+        return torch.relu(self.conv3(x))
+
+    def forward(self, prompt: Tensor) -> Tensor:
+        return self.feature_map(prompt).mean(dim=(2, 3))
+
+
+class PromptInjection(nn.Module):
+    """Modulate features by a prompt code: ``x·(1 + scale) + shift``, one pair per channel (Eq. 1-2).
+
+    ``x`` is B×C×H×W, or B×N×C tokens; the code is B×64.
+    """
+
+    def __init__(self, channels: int, features: int = CODE_FEATURES) -> None:
+        super().__init__()
+        self.scale = nn.Linear(features, channels)
+        self.shift = nn.Linear(features, channels)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        scale, shift = self.scale(code), self.shift(code)
+        if x.ndim == 4:
+            return x * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
+        return x * (1 + scale[:, None]) + shift[:, None]
+
+
+def grating_bank(tasks: int = 7, size: int = PROMPT_SIZE) -> Tensor:
+    """Explicit prompt images for networks trained here: ``tasks``×``size``×``size`` in [0, 1].
+
+    The published bank is white noise. Any distinct images work, and gratings of one orientation and
+    frequency per task differ in their pooled features from the first step, which noise images hardly do.
+    """
+    axis = torch.arange(size, dtype=torch.float32) / size
+    rows, columns = torch.meshgrid(axis, axis, indexing="ij")
+    images = []
+    for index in range(tasks):
+        angle = math.pi * index / tasks
+        cycles = 4 * 1.5**index
+        wave = torch.cos(2 * math.pi * cycles * (columns * math.cos(angle) + rows * math.sin(angle)))
+        images.append(0.5 + 0.5 * wave)
+    return torch.stack(images)
+
+
+class PromptEncoder(nn.Module):
+    """All extractors of one network, and its bank of explicit prompts.
+
+    Args:
+        mode: ``"explicit"`` (one-channel prompt images, a bank of seven), ``"adaptive"`` (the prompt is
+            an RGB photo) or ``"both"``: the photo's code plus the code of a task's prompt image, which
+            is blank (black) as long as no task is named.
+        extractors: how many ``F_ext`` the network has (published: one, or one for each scale).
+    """
+
+    bank: Tensor
+
+    def __init__(self, mode: PromptMode, extractors: int = 1) -> None:
+        super().__init__()
+        self.mode = mode
+        explicit, adaptive = mode in ("explicit", "both"), mode in ("adaptive", "both")
+        self.explicit = nn.ModuleList(PromptExtractor(1) for _ in range(extractors if explicit else 0))
+        self.adaptive = nn.ModuleList(PromptExtractor(3) for _ in range(extractors if adaptive else 0))
+        if explicit:
+            self.register_buffer("bank", grating_bank())
+
+    def encode_explicit(self, prompt: Tensor) -> PromptCode:
+        """Codes of prompt images B×128×128, or of tasks given as B integers in class order (-1: none)."""
+        if prompt.is_floating_point():
+            return tuple(extract(prompt[:, None]) for extract in self.explicit)
+        # A batch names at most eight different images, so each is looked at once and not once a sample.
+        images = torch.cat([self.bank, torch.zeros_like(self.bank[:1])])
+        return tuple(code[prompt] for code in self.encode_explicit(images))
+
+    def encode_adaptive(self, photo: Tensor) -> PromptCode:
+        """Codes of photos B×3×H×W in [0, 1]."""
+        return tuple(extract(photo) for extract in self.adaptive)
+
+    def forward(self, photo: Tensor, prompt: Tensor | PromptCode | None = None) -> PromptCode:
+        """The code to inject while restoring ``photo`` (B×3×H×W).
+
+        ``prompt`` is what :meth:`encode_explicit` takes, or a photo for an adaptive network (default:
+        ``photo`` itself), or a ready code, which is returned as it is.
+
+        Raises:
+            ValueError: the network is explicit and no prompt is given.
+        """
+        if isinstance(prompt, tuple):
+            return prompt
+        if self.mode == "adaptive":
+            return self.encode_adaptive(photo if prompt is None else prompt)
+        if self.mode == "explicit":
+            if prompt is None:
+                raise ValueError("an explicit network needs prompt=: a B×128×128 batch of prompt images")
+            return self.encode_explicit(prompt)
+        if prompt is None:
+            prompt = torch.full((photo.shape[0],), -1, device=photo.device)
+        codes = zip(self.encode_adaptive(photo), self.encode_explicit(prompt), strict=True)
+        return tuple(image + task for image, task in codes)

@@ -1,0 +1,51 @@
+"""Folders of ours, packaged data, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def cache_dir() -> Path:
+    """Folder for what can be made again (decoded training photos, exported engines).
+
+    ``MIO_CACHE`` overrides the platform's user cache folder. The folder is created.
+    """
+    folder = Path(os.environ.get("MIO_CACHE") or platformdirs.user_cache_dir("mio", appauthor=False))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def data_dir(name: str) -> Path:
+    """The packaged data folder ``name`` (``weights`` or ``recipes``): in the wheel, else in the checkout."""
+    packaged = _PACKAGE / "_data" / name
+    return packaged if packaged.is_dir() else _PACKAGE.parent / name
+
+
+@contextmanager
+def atomic_path(target: Path) -> Iterator[Path]:
+    """A temporary path beside ``target`` that replaces it when the block ends without an error.
+
+    Readers see the old file or the whole new one, never a part; on an error nothing is left behind.
+    The temporary file keeps ``target``'s suffix, because encoders choose the format by it.
+    """
+    handle, name = tempfile.mkstemp(prefix=".mio-", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
