@@ -1,0 +1,70 @@
+"""Model folders: ``config.json`` and ``model.safetensors``, written by training and read by everything."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from mio_cli.arch import build_model
+from mio_cli.core.errors import WeightsError
+from mio_cli.core.paths import atomic_path
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def save_model(net: nn.Module, arch: str, folder: Path, *, half: bool = False, **facts: Any) -> None:
+    """Write ``net`` as a model folder.
+
+    Args:
+        arch: the network's name in :mod:`mio_cli.arch`.
+        half: store floating-point weights as fp16, for shipping.
+        facts: more entries of ``config.json``, such as ``recipe`` or ``iterations``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    if half:
+        state = {name: v.half() if v.is_floating_point() else v for name, v in state.items()}
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
+    config = {"arch": arch, "config": dataclasses.asdict(net.config), **facts}  # type: ignore[call-overload]
+    with atomic_path(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model_folder(folder: Path) -> nn.Module:
+    """The network in a model folder, in fp32 and evaluation mode.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or the weights do not fit the configuration.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        net = build_model(config["arch"], **config["config"])
+        state = load_file(folder / WEIGHTS)
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{folder} is no model folder: {Path(error.filename).name} is missing",
+            hint=f"a model folder holds {CONFIG} and {WEIGHTS}",
+        ) from None
+    except (
+        SafetensorError,
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"the model in {folder} is damaged or does not fit: {reason}",
+            hint="install mio again, or fetch the folder anew",
+        ) from None
+    return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)
