@@ -63,7 +63,7 @@ class CompactUNet(nn.Module):
         widths = [config.width * 2**level for level in range(levels + 1)]
         self.spec = ModelSpec(multiple=2**levels, minimum=2**levels, halo=self._halo(config))
 
-        self.prompt = PromptEncoder(config.prompt) if config.prompt else None
+        self.prompt = self._prompt_encoder(config.prompt) if config.prompt else None
         self.intro = nn.Conv2d(3, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(_blocks(widths[i], config.encoder[i]) for i in range(levels))
         self.down = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(levels))
@@ -77,6 +77,17 @@ class CompactUNet(nn.Module):
         if config.prompt:
             self.inject_decoder = nn.ModuleList(PromptInjection(width) for width in widths)
             self.inject_output = PromptInjection(3)
+
+    @staticmethod
+    def _prompt_encoder(mode: PromptMode) -> PromptEncoder:
+        """Extractors that keep the variance: by default the codes of two prompts differ by a hundredth
+        of a unit, and the network takes long to notice."""
+        encoder = PromptEncoder(mode)
+        for module in encoder.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
+        return encoder
 
     @staticmethod
     def _halo(config: CompactConfig) -> int:

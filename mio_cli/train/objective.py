@@ -31,7 +31,9 @@ def psnr(restored: Tensor, clean: Tensor) -> Tensor:
 def objective_for(recipe: Recipe) -> Objective:
     """The loss that a recipe asks for, with prompts as its network takes them."""
     if recipe.optim.loss == "cross-entropy":
-        return lambda net, batch: F.cross_entropy(net(batch.degraded).float(), batch.label, reduction="none")
+        return lambda net, batch: F.nll_loss(
+            net(batch.degraded).float().clamp_min(1e-8).log(), batch.label, reduction="none"
+        )
     loss = {"l1": l1, "psnr": psnr}[recipe.optim.loss]
     mode = recipe.model.prompt
 

@@ -1,0 +1,47 @@
+"""``mio classify``."""
+
+from __future__ import annotations
+
+import typer
+
+from mio_cli.cli.options import Debug, Device, Json, Paths
+from mio_cli.cli.output import console, print_error, print_json, probability_table
+from mio_cli.core.errors import MioError
+
+
+def classify(paths: Paths, device: Device = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Tell what is wrong with photos: a probability for each of the seven degradations and for clean.
+
+    [bold]Example[/]
+
+      mio classify holiday/ --json
+    """
+    # Imported late: `mio --help` must not wait for torch.
+    import torch
+
+    from mio_cli.infer.auto import TaskClassifier
+    from mio_cli.infer.batch import Outcome, exit_code
+    from mio_cli.io import find_photos, read_picture
+
+    sources = find_photos(paths)
+    classifier = TaskClassifier(device=torch.device(device) if device else None)
+    rows, outcomes = {}, []
+    for source in sources:
+        outcome = Outcome(source.path)
+        outcomes.append(outcome)
+        try:
+            shares = classifier(read_picture(source.path).rgb)
+        except MioError as error:
+            outcome.error = error
+            if as_json:
+                print_json({"input": str(source.path), "probabilities": None, "error": str(error)})
+            else:
+                print_error(error, debug=debug)
+            continue
+        rows[str(source.path)] = shares
+        if as_json:
+            rounded = {name: round(share, 4) for name, share in shares.items()}
+            print_json({"input": str(source.path), "probabilities": rounded, "error": None})
+    if rows and not as_json:
+        console.print(probability_table(rows))
+    raise typer.Exit(exit_code(outcomes))

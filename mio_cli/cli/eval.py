@@ -1,0 +1,64 @@
+"""``mio eval``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mio_cli.cli.options import Debug, Device, Json
+from mio_cli.cli.output import console, error_console, print_json
+
+
+def evaluate(
+    data: Annotated[Path, typer.Option(help="Folder of clean photos; depth maps in its subfolder depth/.")],
+    group: Annotated[Literal["in-dis", "out-dis"], typer.Option(help="Parameters as trained, or stronger.")] = "in-dis",
+    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "mio-small",
+    seed: Annotated[int, typer.Option(help="Of the degradations.")] = 0,
+    device: Device = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Degrade clean photos, restore them and print PSNR by task (RGB, border 4, 8 bits).
+
+    [bold]Example[/]
+
+      mio eval --data photos/ --group in-dis
+    """
+    # Imported late: `mio --help` must not wait for torch.
+    import torch
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from mio_cli.core.tasks import CLEAN
+    from mio_cli.evaluate.run import MODES, summarise
+    from mio_cli.evaluate.run import evaluate as run
+    from mio_cli.infer.restorer import Restorer
+    from mio_cli.train.data import find_photos
+
+    restorer = Restorer(model, device=torch.device(device) if device else None)
+    photos = find_photos(data)
+    with Progress(console=error_console, transient=True, disable=as_json) as progress:
+        bar = progress.add_task("evaluating")
+        scores = list(
+            run(photos, restorer, severity=group, seed=seed,
+                advance=lambda done, total: progress.update(bar, completed=done, total=total))
+        )  # fmt: skip
+    if as_json:
+        for score in scores:
+            print_json({"photo": score.photo, "task": score.task or CLEAN, "degraded": score.degraded,
+                        "restored": score.restored, "decision": str(score.decision),
+                        "probabilities": dict(score.decision.probabilities)})  # fmt: skip
+        return
+    table = Table(box=None, title=f"{model}, {group}, PSNR in dB on {len(photos)} photos", title_justify="left")
+    table.add_column("task")
+    for name in ("degraded", *MODES, "recognised"):
+        table.add_column(name, justify="right")
+    for row in summarise(scores):
+        gains = [f"{row.restored[mode]:.2f} ({row.restored[mode] - row.degraded:+.2f})" for mode in MODES]
+        table.add_row(row.task, f"{row.degraded:.2f}", *gains, f"{row.recognised:.0%}")
+    console.print(table)
+    clean = [score for score in scores if score.task is None]
+    alone = sum(score.decision.mode == "none" for score in clean)
+    console.print(f"clean photos left alone: {alone} of {len(clean)}")

@@ -1,0 +1,16 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Paths = Annotated[
+    list[str], typer.Argument(metavar="PATH...", help="Photos, folders (with all below them) or globs.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of text.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+Device = Annotated[
+    str | None, typer.Option(metavar="cpu|cuda", help="Where to run. Default: cuda if there is one.")
+]

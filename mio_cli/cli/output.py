@@ -1,0 +1,85 @@
+"""What users see: tables, one line for each file, errors, and JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mio_cli.core.errors import MioError
+
+if TYPE_CHECKING:
+    from mio_cli.infer.batch import Outcome
+
+console = Console(highlight=False, soft_wrap=True)
+error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_error(error: MioError, *, debug: bool = False) -> None:
+    """One line on stderr: what went wrong and what to do; with ``debug`` also where."""
+    if debug:
+        traceback.print_exception(error)
+    remedy = f" [dim]→ {escape(error.hint)}[/]" if error.hint else ""
+    error_console.print(f"[red]error:[/] {escape(error.message)}{remedy}")
+
+
+def print_json(record: Mapping[str, object]) -> None:
+    """One JSON object on a line of its own."""
+    sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def percentages(probabilities: Mapping[str, float], least: float = 0.05) -> str:
+    """``rain 97 %``: classes from ``least`` on, likeliest first."""
+    ranked = sorted(probabilities.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {share:.0%}" for name, share in ranked if share >= least)
+
+
+def outcome_record(outcome: Outcome) -> dict[str, object]:
+    """An outcome as one JSON record."""
+    decision = outcome.decision
+    return {
+        "input": str(outcome.source),
+        "output": None if outcome.output is None else str(outcome.output),
+        "status": "failed" if outcome.error else "copied" if decision and decision.mode == "none" else "restored",
+        "mode": decision.mode if decision else None,
+        "tasks": {task.value: share for task, share in decision.tasks.items()} if decision else {},
+        "probabilities": {n: round(p, 4) for n, p in decision.probabilities.items()} if decision else {},
+        "seconds": round(outcome.seconds, 3),
+        "notes": outcome.notes,
+        "error": None if outcome.error is None else str(outcome.error),
+    }
+
+
+def outcome_line(outcome: Outcome) -> str:
+    """An outcome as one line of rich markup."""
+    decision, name = outcome.decision, escape(str(outcome.source))
+    assert decision is not None
+    heard = f" [dim]({percentages(decision.probabilities)})[/]" if decision.probabilities else ""
+    verb = "copied" if decision.mode == "none" else "restored"
+    colour = "yellow" if decision.mode == "none" else "green"
+    notes = "".join(f"\n  [dim]{escape(note)}[/]" for note in outcome.notes)
+    return (
+        f"[{colour}]{verb}[/] {name}: [bold]{decision}[/]{heard} → {escape(str(outcome.output))}"
+        f" [dim]{outcome.seconds:.1f} s[/]{notes}"
+    )
+
+
+def probability_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """Probabilities by photo, the likeliest in bold."""
+    names = list(next(iter(rows.values())))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("photo", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right")
+    for photo, shares in rows.items():
+        best = max(shares.values())
+        cells = [f"[bold]{p:.1%}[/]" if p == best else f"[dim]{p:.1%}[/]" for p in shares.values()]
+        table.add_row(escape(photo), *cells)
+    return table

@@ -1,0 +1,94 @@
+"""What to do with a photo: from the classifier's probabilities to a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+
+from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
+from mio_cli.hub.folder import load_model_folder, read_config
+from mio_cli.hub.registry import DEFAULT_CLASSIFIER, model_folder
+from mio_cli.infer.engine import default_device, to_tensor
+
+CONFIDENT = 0.6
+"""From this probability on, auto trusts the classifier: the task's prompt, or leaving the photo alone."""
+
+CROP, CROPS = 256, 4
+"""A photo above a megapixel is judged by 4×4 crops at full resolution. A reduced copy would hide noise
+and compression."""
+
+Mode = Literal["explicit", "adaptive", "none"]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How a photo is restored.
+
+    Attributes:
+        mode: ``"explicit"`` (tasks name the prompt), ``"adaptive"`` (the photo is the prompt) or
+            ``"none"`` (nothing to restore: the photo is copied).
+        tasks: tasks and their shares in the prompt; empty unless explicit.
+        probabilities: what the classifier said, by class name; empty if it was not asked.
+    """
+
+    mode: Mode
+    tasks: Mapping[Task, float] = field(default_factory=dict)
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.mode == "none":
+            return "clean, nothing to restore"
+        return " + ".join(self.tasks) if self.mode == "explicit" else "adaptive"
+
+
+def decide(probabilities: Mapping[str, float]) -> Decision:
+    """Confident: that task, or leave a clean photo alone. Unsure: adaptive."""
+    best = max(probabilities, key=lambda name: probabilities[name])
+    if probabilities[best] < CONFIDENT:
+        return Decision("adaptive", probabilities=probabilities)
+    if best == CLEAN:
+        return Decision("none", probabilities=probabilities)
+    return Decision("explicit", {Task(best): 1.0}, probabilities)
+
+
+class TaskClassifier:
+    """Which of the seven degradations a photo has, or none, with calibrated probabilities.
+
+    Args:
+        model: a classifier's name or folder.
+    """
+
+    def __init__(self, model: str = DEFAULT_CLASSIFIER, *, device: torch.device | None = None) -> None:
+        folder = model_folder(model)
+        self.device = device or default_device()
+        self.net = load_model_folder(folder).to(self.device)
+        self.temperature = float(read_config(folder).get("temperature", 1.0))
+        self.names = [*(task.value for task in CLASS_ORDER), CLEAN][: self.net.config.classes]
+
+    @torch.inference_mode()
+    def __call__(self, photo: np.ndarray) -> dict[str, float]:
+        """Probabilities by class name for H×W×3 float32 in [0, 1] of any size."""
+        logits = torch.stack([self._logits(crop) for crop in _crops(photo)]).mean(dim=0)
+        probabilities = (logits / self.temperature).softmax(dim=0).tolist()
+        return dict(zip(self.names, probabilities, strict=True))
+
+    def _logits(self, crop: np.ndarray) -> torch.Tensor:
+        least = self.net.spec.minimum
+        grow = [(0, max(0, least - side)) for side in crop.shape[:2]]
+        crop = np.ascontiguousarray(np.pad(crop, (*grow, (0, 0)), mode="edge"))
+        return self.net.logits(to_tensor(crop, self.device))[0].float()
+
+
+def _crops(photo: np.ndarray) -> list[np.ndarray]:
+    """The photo itself, or evenly spread crops of a large one."""
+    height, width = photo.shape[:2]
+    if height * width <= CROPS * CROPS * CROP * CROP:
+        return [photo]
+    tops, lefts = (
+        np.linspace(0, max(side - CROP, 0), CROPS).astype(int) for side in (height, width)
+    )
+    return [photo[top : top + CROP, left : left + CROP] for top in tops for left in lefts]

@@ -1,0 +1,192 @@
+"""Run a network over a photo of any size: prompt code first, then tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptExtractor
+from mio_cli.arch.spec import ModelSpec
+from mio_cli.core.errors import MioError
+from mio_cli.infer.tiles import Span, plan_axis, round_up
+
+TILE = 1024
+"""Side of a tile in pixels: the compact network then needs about half a gigabyte."""
+
+HALO = 48
+"""Pixels of context kept around a tile's part of the result. The compact network's receptive field is
+larger, but what lies farther away changes a pixel by less than 1/255 (measured, see tests)."""
+
+STRIP = 512
+"""Rows of a photo the prompt extractor looks at in one go."""
+
+Advance = Callable[[int, int], None]
+"""Called with (tiles done, tiles in all)."""
+
+
+def default_device() -> torch.device:
+    """CUDA if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def to_tensor(photo: np.ndarray, device: torch.device) -> Tensor:
+    """H×W×3 float32 → 1×3×H×W on ``device``, channels_last without a copy on the CPU."""
+    return torch.from_numpy(photo).permute(2, 0, 1)[None].to(device)
+
+
+def _pad(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Extend H×W×3 to ``height``×``width`` by reflection, as far as the photo reaches, then by repetition."""
+    while photo.shape[:2] != (height, width):
+        grow = [min(want - have, max(have - 1, 0)) for want, have in zip((height, width), photo.shape[:2], strict=True)]
+        if not any(grow):
+            missing = ((0, height - photo.shape[0]), (0, width - photo.shape[1]), (0, 0))
+            return np.pad(photo, missing, mode="edge")
+        photo = np.pad(photo, ((0, grow[0]), (0, grow[1]), (0, 0)), mode="reflect")
+    return photo
+
+
+class Engine:
+    """A network on a device, ready for whole photos.
+
+    Args:
+        net: a network of :mod:`mio_cli.arch` with weights, in evaluation mode.
+        device: where to run (default: CUDA if there is one).
+        tile: side of a tile in pixels; halved, with a note, when memory runs out.
+        halo: context around a tile in pixels.
+        note: called with a sentence when something had to be done differently than asked.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        device: torch.device | None = None,
+        tile: int = TILE,
+        halo: int = HALO,
+        note: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.device = device or default_device()
+        self.net = net.to(self.device)
+        self.spec: ModelSpec = net.spec
+        self.tile, self.halo, self.note = tile, halo, note
+
+    def prompt_images(self, weights: dict[int, float]) -> Tensor | None:
+        """The explicit prompt 1×128×128 of tasks by class index, mixed by ``weights`` (paper Sec. 4.8).
+
+        ``None`` for no tasks, and for a network that takes no explicit prompt.
+        """
+        encoder = getattr(self.net, "prompt", None)
+        if not weights or not isinstance(encoder, PromptEncoder) or encoder.mode == "adaptive":
+            return None
+        total = sum(weights.values())
+        return sum(encoder.bank[index] * (share / total) for index, share in weights.items())[None]  # type: ignore[index]
+
+    def code(self, photo: np.ndarray, prompt: Tensor | None) -> PromptCode | None:
+        """What is injected into every tile: from the whole photo at full resolution, exactly.
+
+        The extractor ends in a mean over all pixels, so it can look at one strip of rows after another.
+        """
+        encoder = getattr(self.net, "prompt", None)
+        if not isinstance(encoder, PromptEncoder):
+            return None
+        explicit = None if prompt is None else encoder.encode_explicit(prompt.to(self.device))
+        if encoder.mode == "explicit":
+            return encoder(torch.empty(0), explicit)
+        seen = tuple(self._mean_features(extract, photo) for extract in encoder.adaptive)
+        if encoder.mode == "adaptive":
+            return seen
+        named = explicit or encoder.encode_explicit(torch.tensor([-1], device=self.device))
+        return tuple(image + task for image, task in zip(seen, named, strict=True))
+
+    def _mean_features(self, extract: PromptExtractor, photo: np.ndarray) -> Tensor:
+        """``extract(photo)`` for an H×W×3 photo, in strips: the same number but for rounding."""
+        photo = _pad(photo, max(photo.shape[0], 16), max(photo.shape[1], 16))
+        rows = photo.shape[0]
+        total, count = torch.zeros(1), 0
+        for first in range(0, rows, STRIP):
+            # A remainder too short for a strip of its own goes with the last one.
+            last = first + STRIP + 16 >= rows
+            # One row of features is 8 rows of photo. A strip gets one more row of features on each
+            # inner side, where the zero padding of its convolutions is felt, and drops it again.
+            above = 8 if first else 0
+            strip = photo[first - above : rows if last else first + STRIP + 8]
+            features = extract.feature_map(to_tensor(strip, self.device))
+            features = features[:, :, 1 if above else 0 : None if last else -1]
+            total = total.to(self.device, torch.float64) + features.sum(dim=(2, 3), dtype=torch.float64)
+            count += features.shape[2] * features.shape[3]
+            if last:
+                break
+        return (total / count).float()
+
+    @torch.inference_mode()
+    def __call__(
+        self, photo: np.ndarray, prompt: Tensor | None = None, advance: Advance = lambda done, total: None
+    ) -> np.ndarray:
+        """Restore H×W×3 float32 in [0, 1] of any size; the same photo and prompt give the same bytes.
+
+        Args:
+            prompt: an explicit prompt 1×128×128 (see :meth:`prompt_images`), or ``None``.
+
+        Raises:
+            MioError: memory runs out even with the smallest tiles, or the network returns NaN.
+        """
+        photo = np.ascontiguousarray(photo, dtype=np.float32)
+        code = self.code(photo, prompt)
+        while True:
+            try:
+                return self._run_tiles(photo, code, advance)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                smaller = round_up(self.tile // 2, self.spec.multiple)
+                if smaller <= 2 * self.halo + self.spec.multiple:
+                    raise MioError(
+                        "not enough memory even for small tiles", hint="close other programs"
+                    ) from None
+                self.note(f"memory ran out; going on with tiles of {smaller} instead of {self.tile} pixels")
+                self.tile = smaller
+
+    def _run_tiles(self, photo: np.ndarray, code: PromptCode | None, advance: Advance) -> np.ndarray:
+        height, width = photo.shape[:2]
+        multiple = self.spec.multiple
+        tile = round_up(max(self.tile, self.spec.minimum), multiple)
+        rows, columns = (plan_axis(side, tile, self.halo, multiple) for side in (height, width))
+        total, done = len(rows) * len(columns), 0
+        # A single tile needs no blending, so its result is the answer and no second buffer is filled.
+        result = np.zeros_like(photo) if total > 1 else photo
+        for row in rows:
+            for column in columns:
+                restored = self._run_tile(photo, row, column, code)
+                if total == 1:
+                    result = restored
+                else:
+                    area = result[row.start : row.stop, column.start : column.stop]
+                    high, wide = area.shape[:2]
+                    weight = row.weight[:high, None] * column.weight[None, :wide]
+                    area += restored * weight[:, :, None]
+                done += 1
+                advance(done, total)
+        return np.clip(result, 0, 1, out=result)
+
+    def _run_tile(self, photo: np.ndarray, row: Span, column: Span, code: PromptCode | None) -> np.ndarray:
+        """The network on one tile, cropped to the photo: h×w×3 float32."""
+        part = photo[row.start : row.stop, column.start : column.stop]
+        size = row.stop - row.start, column.stop - column.start
+        if self.spec.square:
+            size = max(size), max(size)
+        size = tuple(round_up(max(side, self.spec.minimum), self.spec.multiple) for side in size)
+        x = to_tensor(_pad(part, *size), self.device)
+        y = self.net(x, code) if code is not None else self.net(x)
+        if not torch.isfinite(y).all():
+            raise MioError("the network returned values that are not numbers", hint="check it: mio models verify")
+        return y[0].permute(1, 2, 0)[: part.shape[0], : part.shape[1]].float().cpu().numpy()
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` says that memory ran out; torch's CPU allocator raises a plain RuntimeError."""
+    return not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError) or (
+        "can't allocate memory" in str(error)
+    )  # fmt: skip
