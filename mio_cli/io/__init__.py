@@ -1,0 +1,17 @@
+"""Files to pictures and back: formats, colour profiles, metadata, and what the command line names."""
+
+from mio_cli.io.read import DEFAULT_MAX_PIXELS, read_picture
+from mio_cli.io.sources import Source, find_photos, output_path, output_paths
+from mio_cli.io.write import encode_picture, losses, write_picture
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "Source",
+    "encode_picture",
+    "find_photos",
+    "losses",
+    "output_path",
+    "output_paths",
+    "read_picture",
+    "write_picture",
+]

@@ -1,0 +1,97 @@
+"""The file formats of photos: their suffixes, their first bytes and what they can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mio_cli.core.errors import UsageError
+
+Codes: TypeAlias = npt.NDArray[np.unsignedinteger]
+"""Pixels as a file stores them: uint8 or uint16 H×W×C, C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a file format can hold.
+
+    Attributes:
+        suffixes: file name endings, the usual one first.
+        alpha: whether it has transparency.
+        deep: whether it has 16 bits per channel.
+        metadata: whether it holds ICC, EXIF and XMP.
+        longest: greatest height and width, in pixels.
+    """
+
+    suffixes: tuple[str, ...]
+    alpha: bool = True
+    deep: bool = False
+    metadata: bool = True
+    longest: int = 65_535
+
+
+FORMATS: dict[str, Format] = {
+    "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, longest=65_500),
+    "PNG": Format((".png",), deep=True, longest=2**31 - 1),
+    "TIFF": Format((".tif", ".tiff"), deep=True, longest=2**31 - 1),
+    "WEBP": Format((".webp",), longest=16_383),
+    "AVIF": Format((".avif",)),
+    "BMP": Format((".bmp", ".dib"), alpha=False, metadata=False),
+    "HEIF": Format((".heic", ".heif", ".hif")),
+}
+"""Formats that are read and written, by Pillow's names."""
+
+
+class UnsupportedError(Exception):
+    """A sound file of a kind that is not read; the message says what it is."""
+
+
+READABLE = "JPEG, PNG, TIFF, WebP, AVIF, BMP and HEIC"
+
+_BY_SUFFIX = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+def format_of_suffix(suffix: str) -> str | None:
+    """The format that files ending in ``suffix`` (with its dot, in any case) have, or None."""
+    return _BY_SUFFIX.get(suffix.lower())
+
+
+def format_for(target: Path, default: str) -> str:
+    """The format that ``target``'s suffix names, or ``default`` if it has none.
+
+    Raises:
+        UsageError: the suffix belongs to no format that can be written.
+    """
+    if not target.suffix:
+        return default
+    file_format = format_of_suffix(target.suffix)
+    if file_format is None:
+        known = " ".join(suffix for holds in FORMATS.values() for suffix in holds.suffixes)
+        raise UsageError(
+            f"{target}: cannot write files ending in '{target.suffix}'", hint=f"use one of {known}"
+        )
+    return file_format
+
+
+def sniff(head: bytes) -> str | None:
+    """The format that the first 64 bytes of a file show; ``"GIF"`` too, which is known but not read."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        brands = {head[8:12], *(head[start : start + 4] for start in range(16, len(head) - 3, 4))}
+        return "AVIF" if brands & _AVIF_BRANDS else "HEIF" if brands & _HEIF_BRANDS else None
+    if head.startswith(b"BM"):
+        return "BMP"
+    return "GIF" if head.startswith(b"GIF8") else None

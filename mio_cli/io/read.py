@@ -1,0 +1,246 @@
+"""Reading photos: any supported file to a :class:`~mio_cli.core.picture.Picture`, or a plain error."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from mio_cli.core.errors import MioError, PhotoError
+from mio_cli.core.picture import Picture, Pixels
+from mio_cli.io.colour import colour_space, has_tables, matrix_profile, tables_to_srgb
+from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff
+from mio_cli.io.metadata import metadata_of
+from mio_cli.io.pillow import pillow_at_ease
+from mio_cli.io.png import decode_png16
+from mio_cli.io.tiff import count_pages, decode_tiff16, is_camera_raw, sample_bits
+
+DEFAULT_MAX_PIXELS = 178_956_970
+"""More pixels than this are refused unless the caller allows them (Pillow's limit, a 16 k × 11 k photo)."""
+
+_HEAD = 64  # bytes that show the format
+_NO_EXCESS = 0.25 / 65_535  # what rounding in a profile's matrix adds to white
+
+
+def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, name: str = "") -> Picture:
+    """Read one photo.
+
+    Args:
+        source: a file, or the bytes of one.
+        max_pixels: refuse photos with more pixels, before memory is taken for them.
+        name: what error messages call the photo; by default its path.
+
+    Raises:
+        PhotoError: the photo cannot be read; the message names it and says why.
+    """
+    name = name or (str(source) if isinstance(source, Path) else "standard input")
+    data = _load(source, name) if isinstance(source, Path) else source
+    file_format = _check_format(data, name)
+    try:
+        with pillow_at_ease():
+            image = _open(data, file_format, name)
+            _check_photo(image, data, max_pixels, name)
+            return _picture(image, data, file_format)
+    except MioError:
+        raise
+    except UnsupportedError as error:
+        raise PhotoError(f"{name}: {error}", hint="convert it to 8- or 16-bit RGB first") from None
+    except MemoryError:
+        raise PhotoError(f"{name}: not enough memory to decode it", hint="close other programs") from None
+    except Exception as error:  # decoders meet damaged bytes with many kinds of exception
+        reason = str(error).strip().splitlines()
+        raise PhotoError(
+            f"{name}: damaged or incomplete {file_format} file" + (f" ({reason[0]})" if reason else ""),
+            hint="copy it again from where it came from",
+        ) from error
+
+
+def _load(path: Path, name: str) -> bytes:
+    try:
+        if path.is_dir():
+            raise PhotoError(f"{name}: is a folder, not a photo")
+        if path.exists() and not path.is_file():
+            raise PhotoError(
+                f"{name}: is a device or pipe, not a file", hint="pipe it in and name the photo '-'"
+            )
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            _check_format(head, name)  # before a film of many gigabytes is read
+            return head + file.read()
+    except FileNotFoundError:
+        raise PhotoError(f"{name}: no such file", hint="check the spelling and the folder") from None
+    except PermissionError:
+        raise PhotoError(f"{name}: you may not read it", hint="change its permissions") from None
+    except OSError as error:
+        raise PhotoError(f"{name}: cannot be read ({error.strerror or error})") from error
+    except MemoryError:
+        raise PhotoError(f"{name}: not enough memory to read it") from None
+    except ValueError as error:
+        raise PhotoError(f"{name!r}: no file has such a name ({error})") from None
+
+
+def _check_format(head: bytes, name: str) -> str:
+    if not head:
+        raise PhotoError(f"{name}: is empty", hint="copy it again from where it came from")
+    file_format = sniff(head[:_HEAD])
+    if file_format is None:
+        raise PhotoError(f"{name}: is not a photo that mio can read", hint=f"mio reads {READABLE}")
+    return file_format
+
+
+def _open(data: bytes, file_format: str, name: str) -> ImageFile.ImageFile:
+    if file_format == "HEIF":
+        try:
+            import pillow_heif
+        except ImportError:
+            hint = 'pip install "mio-cli[heif]"'
+            raise PhotoError(f"{name}: HEIC photos need one more package", hint=hint) from None
+        pillow_heif.register_heif_opener()
+    return Image.open(BytesIO(data), formats=(file_format,))
+
+
+def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name: str) -> None:
+    """Refuse what is no single photo of reasonable size; no pixel has been decoded yet."""
+    width, height = image.size
+    if min(width, height) < 1:
+        raise PhotoError(f"{name}: has no pixels ({width}×{height})")
+    if width * height > max_pixels:
+        raise PhotoError(
+            f"{name}: {width}×{height} pixels are more than the limit of {max_pixels:,}",
+            hint=f"if that is right, allow it with --max-pixels {width * height}",
+        )
+    if isinstance(image, TiffImageFile):
+        if is_camera_raw(image, data):
+            raise PhotoError(f"{name}: is a camera raw file", hint="develop it to TIFF or JPEG first")
+        frames = count_pages(image)
+    else:
+        # A JPEG's further frames are phones' gain and depth maps; its first is the photo.
+        frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise PhotoError(f"{name}: has {frames} frames; mio restores single photos", hint="export one frame")
+    if image.format == "GIF":
+        raise PhotoError(f"{name}: is a GIF", hint="convert it to PNG first")
+
+
+def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Picture:
+    metadata = metadata_of(image)
+    icc = metadata.icc
+    tables = _jpeg_tables(image) if file_format == "JPEG" else ()
+    if _bits(image, data, file_format) > 8:
+        codes: Codes = decode_png16(data, image) if file_format == "PNG" else decode_tiff16(data)
+        orientation = metadata.orientation
+    else:
+        image.load()
+        # Pillow turns TIFF files upright itself, while loading them.
+        orientation = 1 if file_format == "TIFF" else metadata.orientation
+        codes, icc = _decode8(image, icc)
+    codes = _oriented(codes, orientation)
+    grey = codes.shape[2] <= 2
+    white = np.iinfo(codes.dtype).max
+    colours = np.repeat(codes[..., :1], 3, axis=2) if grey else codes[..., :3]
+    rgb, excess, icc = _to_srgb(colours, white, icc, grey)
+    alpha = codes[..., -1].astype(np.float32) / np.float32(white) if codes.shape[2] in (2, 4) else None
+    return Picture(
+        rgb=rgb,
+        alpha=alpha,
+        grey=grey,
+        bit_depth=8 if white == 255 else 16,
+        icc=icc,
+        exif=metadata.exif,
+        xmp=metadata.xmp,
+        iptc=metadata.iptc,
+        dpi=metadata.dpi,
+        format=file_format,
+        lossless=_is_lossless(image, data, file_format),
+        jpeg_tables=tables,
+        excess=excess,
+    )
+
+
+def _bits(image: ImageFile.ImageFile, data: bytes, file_format: str) -> int:
+    if file_format == "PNG":
+        return data[24]
+    if isinstance(image, TiffImageFile):
+        bits = sample_bits(image)
+        if bits not in (1, 2, 4, 8, 16):
+            raise UnsupportedError(f"its samples have {bits} bits")
+        return bits
+    return 8
+
+
+def _decode8(image: Image.Image, icc: bytes | None) -> tuple[Codes, bytes | None]:
+    """Pixels of an image of up to 8 bits per channel, and the profile they are in."""
+    mode = image.mode
+    if mode in ("1", "L", "LA", "La"):
+        image = image.convert("LA" if image.has_transparency_data else "L")
+    elif mode == "CMYK":
+        converted = tables_to_srgb(image, icc) if icc else None
+        image, icc = converted or image.convert("RGB"), None
+    elif mode in ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    else:
+        raise UnsupportedError(f"its pixels are of the kind {mode}")
+    return np.atleast_3d(np.asarray(image)), icc
+
+
+def _to_srgb(
+    colours: Codes, white: int, icc: bytes | None, grey: bool
+) -> tuple[Pixels, Pixels | None, bytes | None]:
+    """The sRGB values in [0, 1], what lies beyond them, and the profile to write the photo with."""
+    space = colour_space(icc) if icc else None
+    if space not in (("RGB", "GRAY") if grey else ("RGB",)):
+        icc = None
+    profile = matrix_profile(icc) if icc else None
+    if profile is not None and not profile.is_srgb():
+        wide = profile.to_srgb(colours, white)
+        rgb = np.clip(wide, 0.0, 1.0)
+        wide -= rgb
+        return rgb, wide if np.abs(wide).max() > _NO_EXCESS else None, icc
+    if icc and has_tables(icc):
+        eight = colours if white == 255 else (colours // 257).astype(np.uint8)
+        converted = tables_to_srgb(Image.fromarray(eight), icc)
+        if converted is not None:
+            return np.asarray(converted, np.float32) / np.float32(255), None, None
+    return colours.astype(np.float32) / np.float32(white), None, icc
+
+
+def _oriented(codes: Codes, orientation: int) -> Codes:
+    """The pixels upright, ``orientation`` being how the EXIF standard says they were stored."""
+    if orientation >= 5:
+        codes = codes.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        codes = codes[::-1]
+    if orientation in (2, 3, 6, 7):
+        codes = codes[:, ::-1]
+    return np.ascontiguousarray(codes)
+
+
+def _jpeg_tables(image: Image.Image) -> tuple[tuple[int, ...], ...]:
+    """Luma table, and for colour the finest of the chroma tables at each frequency."""
+    stored: dict[int, list[int]] = getattr(image, "quantization", {})
+    used = [stored[layer[3]] for layer in getattr(image, "layer", []) if layer[3] in stored]
+    if not used:
+        return ()
+    chroma = tuple(min(steps) for steps in zip(*used[1:3], strict=True))
+    return (tuple(used[0]), chroma) if chroma else (tuple(used[0]),)
+
+
+def _is_lossless(image: Image.Image, data: bytes, file_format: str) -> bool:
+    if file_format == "WEBP":
+        return b"VP8L" in _riff_chunks(data)
+    return file_format in ("PNG", "BMP") or (
+        file_format == "TIFF" and "jpeg" not in str(image.info.get("compression"))
+    )
+
+
+def _riff_chunks(data: bytes) -> set[bytes]:
+    """The names of a WebP file's chunks."""
+    names, position = set(), 12
+    while position + 8 <= len(data):
+        names.add(data[position : position + 4])
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        position += 8 + size + size % 2
+    return names

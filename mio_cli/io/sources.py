@@ -1,0 +1,236 @@
+"""What to restore and where to put it: files, folders, globs and ``-`` to photos, photos to output paths."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mio_cli.core.errors import UsageError
+from mio_cli.io.formats import READABLE, format_for, format_of_suffix
+
+STREAM = Path("-")
+"""Standard input as a source, standard output as a target."""
+
+_MARK = ".restored"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One photo to restore.
+
+    Attributes:
+        path: the file as the user would name it, or ``-`` for standard input.
+        root: the folder it was found under; outputs in a folder mirror the path from there.
+    """
+
+    path: Path
+    root: Path | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the photo comes from standard input."""
+        return self.path == STREAM
+
+
+def find_photos(paths: Sequence[str], *, skip: Path | None = None) -> list[Source]:
+    """The photos that command-line arguments name, in the order of the arguments, each once.
+
+    Folders are searched to any depth and in natural order (2 before 10). Hidden files, files that are no
+    photos, outputs of ours (``*.restored.*``) and links to folders are passed over there. A pattern
+    that the shell left alone is expanded here, unless a file really has that name. A file that is missing
+    comes back as a source: reading it tells the user.
+
+    Args:
+        paths: files, folders, patterns such as ``"scans/**/*.jpg"``, or ``-``.
+        skip: a folder that is not searched: where the outputs go.
+
+    Raises:
+        UsageError: a folder holds no photo, or a pattern matches none.
+    """
+    named: list[Source] = []
+    found: list[Source] = []
+    order: list[Source] = []
+    for argument in paths:
+        if argument == "-" or (os.path.lexists(argument) and not os.path.isdir(argument)):
+            new = [Source(Path(argument))]
+            named += new
+        elif os.path.isdir(argument):
+            new = [Source(path, Path(argument)) for path in _walk(Path(argument), skip)]
+            if not new:
+                raise UsageError(f"'{argument}' holds no photos", hint=f"mio reads {READABLE}")
+            found += new
+        elif glob.has_magic(argument):
+            new = list(_expand(argument, skip))
+            if not new:
+                raise UsageError(f"no photo matches '{argument}'", hint="check the pattern and the folder")
+            found += new
+        else:
+            new = [Source(Path(argument))]
+            named += new
+        order += new
+    rooted = _unambiguous(named, found)
+    unique: dict[str, Source] = {}
+    for source in order:
+        key = "-" if source.is_stream else os.path.realpath(source.path)
+        unique.setdefault(key, replace(source, root=rooted[source]))
+    return list(unique.values())
+
+
+def output_path(
+    source: Source,
+    output: str | Path | None,
+    *,
+    suffix: str | None = None,
+    several: bool = False,
+    in_place: bool = False,
+) -> Path:
+    """Where the restored photo goes.
+
+    Args:
+        source: the photo.
+        output: None for ``photo.restored.jpg`` beside the photo (standard output for standard input),
+            ``-`` for standard output, else a file or a folder. It is a folder if one exists there, if
+            it ends in ``/``, or with ``several``; names and subfolders of the sources are kept in it.
+        suffix: replaces the suffix, and so the format; for a file that ``output`` names it is not used.
+        several: more than one photo is being restored.
+        in_place: the photo itself may be replaced.
+
+    Raises:
+        UsageError: the output is the photo itself, or its suffix belongs to no format.
+    """
+    if (output is None and source.is_stream) or str(output) == "-":
+        return STREAM
+    relative = _relative(source)
+    kept = suffix if suffix is not None else relative.suffix
+    if output is None:
+        target = source.path.with_name(f"{source.path.stem}{_MARK}{kept}")
+    elif several or str(output).endswith(("/", os.sep)) or os.path.isdir(output):
+        target = Path(output) / relative.with_name(relative.stem + kept)
+    else:
+        target = Path(output)
+    format_for(target, "PNG")
+    if not in_place and not source.is_stream and _same(target, source.path):
+        raise UsageError(f"'{target}' is the photo itself", hint="choose another --output")
+    return target
+
+
+def output_paths(
+    sources: Sequence[Source],
+    output: str | Path | None,
+    *,
+    suffix: str | None = None,
+    in_place: bool = False,
+) -> list[Path]:
+    """:func:`output_path` of each source, once it is sure that no file would be written twice or replaced.
+
+    Raises:
+        UsageError: two photos would get the same output, or an output is one of the other photos.
+    """
+    several = len(sources) > 1
+    targets = [output_path(s, output, suffix=suffix, several=several, in_place=in_place) for s in sources]
+    inputs = {os.path.realpath(source.path): source for source in sources if not source.is_stream}
+    writers: dict[str, Source] = {}
+    for source, target in zip(sources, targets, strict=True):
+        key = "-" if target == STREAM else os.path.realpath(target)
+        if key in writers:
+            raise UsageError(
+                f"'{writers[key].path}' and '{source.path}' would both be written to '{target}'",
+                hint="name the folder that holds both, or restore them one after the other",
+            )
+        if inputs.get(key, source) is not source:
+            raise UsageError(f"'{target}' is one of the photos to restore", hint="choose another --output")
+        writers[key] = source
+    return targets
+
+
+def natural_key(path: Path) -> list[tuple[int, int, str]]:
+    """Sorts ``img2`` before ``img10``, and without regard to case."""
+    parts = re.split(r"(\d+)", str(path).casefold().replace(os.sep, "\0"))
+    return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts]
+
+
+def _walk(folder: Path, skip: Path | None) -> list[Path]:
+    photos: list[Path] = []
+    unreadable: list[Path] = []
+    forbidden = os.path.realpath(skip) if skip is not None else None
+    for parent, folders, files in os.walk(folder, onerror=lambda e: unreadable.append(Path(e.filename))):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith((".", "__MACOSX"))
+            and os.path.realpath(os.path.join(parent, name)) != forbidden
+        ]
+        photos += [Path(parent) / name for name in files if _is_wanted(name)]
+    return sorted(photos + unreadable, key=natural_key)
+
+
+def _is_wanted(name: str) -> bool:
+    path = Path(name)
+    return not name.startswith(".") and format_of_suffix(path.suffix) is not None and not _is_ours(path)
+
+
+def _is_ours(path: Path) -> bool:
+    return path.stem.endswith(_MARK)
+
+
+def _expand(pattern: str, skip: Path | None) -> Iterator[Source]:
+    """Photos that match, and photos in folders that match."""
+    steady = Path(*_steady_parts(Path(pattern)))
+    for match in sorted(map(Path, glob.glob(pattern, recursive=True)), key=natural_key):
+        if match.is_dir():
+            if "**" not in pattern:
+                yield from (Source(path, steady) for path in _walk(match, skip))
+        elif _is_wanted(match.name) or (_MARK in pattern and format_of_suffix(match.suffix)):
+            yield Source(match, steady)
+
+
+def _steady_parts(pattern: Path) -> Iterator[str]:
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _unambiguous(named: list[Source], found: list[Source]) -> dict[Source, Path | None]:
+    """The root of each source: the common parent folder, where names alone could collide.
+
+    Photos from several folders are mirrored from the folder above them, so that ``2023/1.jpg`` and
+    ``2024/1.jpg`` both find a place.
+    """
+    roots: dict[Source, Path | None] = {source: source.root for source in named + found}
+    searched = {source.root for source in found if source.root is not None}
+    if len(searched) > 1:
+        above = _common_folder(searched)
+        roots |= dict.fromkeys(found, above)
+    names = Counter(path.name for path in {source.path for source in named})
+    if names and max(names.values()) > 1:
+        above = _common_folder({source.path.parent for source in named if not source.is_stream})
+        roots |= dict.fromkeys(named, above)
+    return roots
+
+
+def _common_folder(folders: set[Path]) -> Path | None:
+    try:
+        return Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
+    except ValueError:  # different drives
+        return None
+
+
+def _relative(source: Source) -> Path:
+    if source.is_stream:
+        return Path("stdin.png")
+    if source.root is None:
+        return Path(source.path.name)
+    return Path(os.path.relpath(os.path.abspath(source.path), os.path.abspath(source.root)))
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return os.path.realpath(one) == os.path.realpath(other)

@@ -1,0 +1,162 @@
+"""TIFF with everything a photo carries: 8 or 16 bits, alpha, ICC, EXIF, XMP, IPTC and resolution.
+
+Pillow writes no 16-bit colour and reduces it to 8 bits on reading; no small library writes EXIF into TIFF.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import zlib
+from io import BytesIO
+from itertools import accumulate
+
+import cv2
+import numpy as np
+import tifffile
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
+
+from mio_cli.io.formats import Codes, UnsupportedError
+from mio_cli.io.metadata import ORIENTATION, descriptive_tags
+from mio_cli.io.pillow import pillow_at_ease
+
+# tifffile reports oddities of a file through logging, which would land on the user's terminal.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 339, 50_706
+_NO_PAGE = 1 | 4  # reduced resolution, transparency mask
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SENSOR = 0, 1, 2, (32_803, 34_892)
+_INTEGER_SAMPLES = 1
+_MOST_PAGES = 1000
+_STRIP_BYTES = 1 << 20
+
+
+def is_camera_raw(image: TiffImageFile, data: bytes) -> bool:
+    """Whether a TIFF file is a camera's raw file (DNG, NEF, CR2, ARW), whose first page is a thumbnail."""
+    tags = image.tag_v2
+    return (
+        _DNG_VERSION in tags
+        or data[8:10] == b"CR"
+        or tags.get(_PHOTOMETRIC) in _SENSOR
+        or bool(int(tags.get(_SUBFILE, 0)) & 1)
+    )
+
+
+def count_pages(image: TiffImageFile) -> int:
+    """Number of pages at full resolution; counting stops at 1000."""
+    pages = 1
+    for index in range(1, _MOST_PAGES):
+        try:
+            image.seek(index)
+        except EOFError:
+            break
+        pages += not int(image.tag_v2.get(_SUBFILE, 0)) & _NO_PAGE
+    image.seek(0)
+    return pages
+
+
+def sample_bits(image: TiffImageFile) -> int:
+    """Bits per channel; ``UnsupportedError`` if the samples are no unsigned integers."""
+    formats = set(image.tag_v2.get(_SAMPLE_FORMAT, (_INTEGER_SAMPLES,)))
+    if formats - {_INTEGER_SAMPLES, 4}:
+        raise UnsupportedError("its samples are floating-point or signed numbers")
+    return int(max(image.tag_v2.get(_BITS, (1,))))
+
+
+def decode_tiff16(data: bytes) -> Codes:
+    """The first page of a TIFF file of 16-bit samples: uint16 H×W×C, C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA.
+
+    Raises:
+        UnsupportedError: it is neither grey nor RGB.
+    """
+    with tifffile.TiffFile(BytesIO(data)) as file:
+        page = file.pages.first
+        if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+            raise UnsupportedError(f"its colours are {page.photometric!s} of 16 bits")
+        ends = zip(page.dataoffsets, page.databytecounts, strict=True)
+        if any(offset + size > len(data) for offset, size in ends):
+            raise OSError("image file is truncated")
+        try:
+            codes = np.asarray(page.asarray())
+            if page.planarconfig == 2 and codes.ndim == 3:
+                codes = np.moveaxis(codes, 0, -1)
+        except (ValueError, ImportError) as error:
+            if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
+                raise
+            codes = _decode_by_opencv(data)
+        colours = 3 if page.photometric == _RGB else 1
+        inverted = page.photometric == _WHITE_IS_ZERO
+        premultiplied = 1 in (page.extrasamples or ())
+    if codes.dtype != np.uint16 or codes.ndim not in (2, 3):
+        raise UnsupportedError(f"its pixels are {codes.dtype} {codes.shape}")
+    codes = np.atleast_3d(codes)[..., : colours + 1]
+    if inverted:
+        codes = np.concatenate([65_535 - codes[..., :1], codes[..., 1:]], axis=2)
+    return _straight(codes) if premultiplied and codes.shape[2] > colours else codes
+
+
+def encode_tiff(
+    codes: Codes,
+    *,
+    icc: bytes | None = None,
+    exif: bytes | None = None,
+    xmp: bytes | None = None,
+    iptc: bytes | None = None,
+    dpi: tuple[float, float] | None = None,
+) -> bytes:
+    """A TIFF file of ``codes``, uint8 or uint16 H×W×C with C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA.
+
+    Compressed by Deflate with horizontal differences, which every reader of TIFF 6.0 knows.
+    ``exif`` is a blob as in :class:`~mio_cli.core.picture.Picture`.
+    """
+    height, width, channels = codes.shape
+    tags = ImageFileDirectory_v2(prefix=b"II")
+    with pillow_at_ease():
+        for tag, value in (descriptive_tags(exif) if exif else {}).items():
+            if tag != ORIENTATION:
+                tags[tag] = value
+    rows = max(1, _STRIP_BYTES // (width * channels * codes.dtype.itemsize))
+    strips = [_strip(codes[top : top + rows]) for top in range(0, height, rows)]
+    sizes = [len(strip) for strip in strips]
+    tags[256], tags[257] = width, height
+    tags[_BITS] = (8 * codes.dtype.itemsize,) * channels
+    tags[259], tags[317] = 8, 2  # Deflate, horizontal differencing
+    tags[_PHOTOMETRIC] = _RGB if channels >= 3 else _BLACK_IS_ZERO
+    tags[273] = tuple(accumulate(sizes[:-1], initial=0))  # from the end of the tags, as Pillow counts
+    tags[277], tags[278], tags[284] = channels, rows, 1
+    tags[279] = tuple(sizes)
+    tags.tagtype[273] = tags.tagtype[279] = 4
+    if channels in (2, 4):
+        tags[338] = 2  # alpha that is not multiplied into the colours
+    if dpi:
+        tags[282], tags[283], tags[296] = *dpi, 2
+    for tag, kind, value in ((700, 1, xmp), (33_723, 7, iptc), (34_675, 7, icc)):
+        if value:
+            tags.tagtype[tag] = kind
+            tags[tag] = value
+    header = b"II*\0" + struct.pack("<I", 8)
+    return b"".join([header, tags.tobytes(len(header)), *strips])
+
+
+def _strip(codes: Codes) -> bytes:
+    differences = codes.copy()
+    differences[:, 1:] -= codes[:, :-1]
+    return zlib.compress(differences.astype(differences.dtype.newbyteorder("<")).tobytes())
+
+
+def _decode_by_opencv(data: bytes) -> Codes:
+    """For LZW and PackBits, which tifffile leaves to a library of 80 MB."""
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        raise OSError("cannot decode 16-bit TIFF")
+    codes = np.atleast_3d(decoded).astype(np.uint16, copy=False)
+    return codes[..., [2, 1, 0, 3][: codes.shape[2]]] if codes.shape[2] >= 3 else codes
+
+
+def _straight(codes: Codes) -> Codes:
+    """Colours divided by the alpha that had been multiplied into them."""
+    alpha = codes[..., -1:].astype(np.float64)
+    colours = np.divide(
+        codes[..., :-1] * 65_535.0, alpha, out=np.zeros(codes[..., :-1].shape), where=alpha > 0
+    )
+    return np.concatenate([np.rint(np.minimum(colours, 65_535)).astype(np.uint16), codes[..., -1:]], axis=2)

@@ -1,0 +1,223 @@
+"""Writing photos: a :class:`~mio_cli.core.picture.Picture` to a file, with all that the format can hold."""
+
+from __future__ import annotations
+
+import errno
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mio_cli.core.errors import PhotoError, UsageError
+from mio_cli.core.paths import atomic_path
+from mio_cli.core.picture import Picture
+from mio_cli.io.colour import matrix_profile
+from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix
+from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
+from mio_cli.io.png import encode_png
+from mio_cli.io.tiff import encode_tiff
+
+_QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90, "HEIF": 90}
+"""Default quality of lossy formats: what the model restored must not be lost again."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, as in JPEG
+_SEGMENT = 65_533  # bytes that one JPEG segment holds
+_ROWS = 256
+
+
+def write_picture(
+    picture: Picture, target: Path, *, format: str | None = None, quality: int | None = None
+) -> tuple[str, ...]:
+    """Write one photo; the file appears whole or not at all. Missing folders are made.
+
+    Args:
+        picture: the photo. Its bit depth, profile, EXIF, XMP, IPTC, resolution and transparency are kept.
+        target: the file; its suffix decides the format.
+        format: one of :data:`~mio_cli.io.formats.FORMATS`, whatever the suffix.
+        quality: 1 to 100, for lossy formats. By default WebP stays lossless if the source was, JPEG gets
+            quality 95 or the source's, whichever is finer, and no chroma subsampling.
+
+    Returns:
+        what the format cannot hold and is lost, a sentence each; see :func:`losses`.
+
+    Raises:
+        PhotoError: the photo cannot be encoded, or the file cannot be written.
+        UsageError: no such format.
+    """
+    file_format = format or format_for(target, picture.format)
+    data = encode_picture(picture, file_format, quality=quality, name=str(target))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(target) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        raise _write_error(error, target) from error
+    return losses(picture, file_format)
+
+
+def encode_picture(
+    picture: Picture, format: str | None = None, *, quality: int | None = None, name: str = "photo"
+) -> bytes:
+    """The bytes of a file, as :func:`write_picture` writes it.
+
+    Args:
+        picture: the photo.
+        format: by default the format that it was read from.
+        quality: see :func:`write_picture`.
+        name: what error messages call the photo.
+    """
+    file_format = _known_format(format or picture.format)
+    longest = FORMATS[file_format].longest
+    if max(picture.height, picture.width) > longest:
+        raise PhotoError(
+            f"{name}: {picture.width}×{picture.height} pixels do not fit into {file_format}, "
+            f"which ends at {longest}",
+            hint="write PNG or TIFF",
+        )
+    if quality is not None and not 1 <= quality <= 100:
+        raise UsageError(f"quality {quality} is out of range", hint="choose 1 to 100")
+    try:
+        codes = _codes(picture, file_format)
+        if file_format in ("PNG", "TIFF"):
+            return _encode_exact(picture, codes, file_format)
+        return _encode_by_pillow(picture, codes, file_format, quality)
+    except MemoryError:
+        raise PhotoError(f"{name}: not enough memory to encode it", hint="close other programs") from None
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise PhotoError(f"{name}: cannot be encoded as {file_format} ({error})") from error
+
+
+def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
+    """What ``format`` cannot hold of ``picture``, a sentence each. Transparency is dropped, not blended."""
+    name = _known_format(format or picture.format)
+    holds = FORMATS[name]
+    metadata = (picture.icc, picture.exif, picture.xmp, picture.iptc)
+    long_blocks = name == "JPEG" and any(block and len(block) > _SEGMENT - 64 for block in metadata[1:])
+    found = (
+        (picture.alpha is not None and not holds.alpha, f"{name} has no transparency: every pixel is opaque"),
+        (picture.bit_depth == 16 and not holds.deep, f"{name} has 8 bits per channel: finer steps are lost"),
+        (any(metadata) and not holds.metadata, f"{name} holds no metadata: EXIF, XMP and the like are lost"),
+        (long_blocks, f"{name} holds no metadata above 64 kB: the longest parts are lost"),
+    )
+    return tuple(sentence for lost, sentence in found if lost)
+
+
+def _known_format(name: str) -> str:
+    upper = name.upper().lstrip(".")
+    file_format = upper if upper in FORMATS else format_of_suffix("." + upper)
+    if file_format is None:
+        raise UsageError(f"unknown format '{name}'", hint=f"use one of {', '.join(FORMATS)}")
+    return file_format
+
+
+def _codes(picture: Picture, file_format: str) -> Codes:
+    """Integer pixels in the photo's own colours, rounded: H×W×C, C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA."""
+    holds = FORMATS[file_format]
+    deep = picture.bit_depth == 16 and holds.deep
+    white, dtype = (65_535, np.uint16) if deep else (255, np.uint8)
+    profile = matrix_profile(picture.icc) if picture.icc and holds.metadata else None
+    if profile is not None and profile.is_srgb():
+        profile = None
+    colours = 1 if picture.grey else 3
+    alpha = picture.alpha if holds.alpha else None
+    codes = np.empty((picture.height, picture.width, colours + (alpha is not None)), dtype)
+    for top in range(0, picture.height, _ROWS):
+        rows = slice(top, top + _ROWS)
+        rgb = picture.rgb[rows]
+        if profile is not None:
+            rgb = profile.from_srgb(rgb if picture.excess is None else rgb + picture.excess[rows])
+        if picture.grey:
+            rgb = (rgb @ _LUMA)[..., None]
+        codes[rows, :, :colours] = np.rint(np.clip(rgb, 0.0, 1.0) * white)
+        if alpha is not None:
+            codes[rows, :, colours] = np.rint(np.clip(alpha[rows], 0.0, 1.0) * white)
+    return codes
+
+
+def _encode_exact(picture: Picture, codes: Codes, file_format: str) -> bytes:
+    exif = _exif(picture)
+    if file_format == "TIFF":
+        return encode_tiff(
+            codes, icc=picture.icc, exif=exif, xmp=picture.xmp, iptc=picture.iptc, dpi=picture.dpi
+        )
+    bare = exif.removeprefix(EXIF_MARKER) if exif else None
+    return encode_png(codes, icc=picture.icc, exif=bare, xmp=picture.xmp, dpi=picture.dpi)
+
+
+def _encode_by_pillow(picture: Picture, codes: Codes, file_format: str, quality: int | None) -> bytes:
+    options: dict[str, Any] = {"dpi": picture.dpi} if picture.dpi else {}
+    if file_format in _QUALITY and file_format != "JPEG":
+        options["quality"] = quality or _QUALITY[file_format]
+    if FORMATS[file_format].metadata:
+        blocks = {"icc_profile": picture.icc, "exif": _exif(picture), "xmp": picture.xmp}
+        options |= {key: block for key, block in blocks.items() if block}
+    match file_format:
+        case "JPEG":
+            options |= _jpeg_options(picture, options, quality)
+        case "WEBP" if picture.lossless and quality is None:
+            options |= {"lossless": True, "exact": True, "quality": 75}  # here quality means effort
+        case "AVIF":
+            options["subsampling"] = "4:4:4"
+        case "HEIF":
+            _register_heif()
+            options["chroma"] = 444
+    buffer = BytesIO()
+    Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes).save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def _jpeg_options(picture: Picture, options: dict[str, Any], quality: int | None) -> dict[str, Any]:
+    """At least the source's fineness, and metadata only as far as JPEG's segments hold it."""
+    chosen: dict[str, Any] = {"subsampling": 0}
+    if quality is not None:
+        chosen["quality"] = quality
+    else:
+        standard = _standard_tables(_QUALITY["JPEG"])
+        source = picture.jpeg_tables or standard
+        pairs = zip(standard, (source[0], source[-1]), strict=True)
+        chosen["qtables"] = [[min(steps) for steps in zip(*pair, strict=True)] for pair in pairs]
+    for key in ("exif", "xmp"):
+        if len(options.get(key, b"")) > _SEGMENT - 64:
+            chosen[key] = b""
+    if picture.iptc and len(picture.iptc) <= _SEGMENT - 64:
+        chosen["extra"] = iptc_segment(picture.iptc)
+    return chosen
+
+
+@lru_cache
+def _standard_tables(quality: int) -> tuple[tuple[int, ...], ...]:
+    buffer = BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG", quality=quality)
+    with Image.open(buffer) as image:
+        tables: dict[int, list[int]] = image.quantization  # type: ignore[attr-defined]
+    return tuple(tables[0]), tuple(tables[1])
+
+
+def _exif(picture: Picture) -> bytes | None:
+    return with_size(picture.exif, picture.width, picture.height) if picture.exif else None
+
+
+def _register_heif() -> None:
+    try:
+        import pillow_heif
+    except ImportError:
+        hint = 'pip install "mio-cli[heif]"'
+        raise PhotoError("HEIC photos need one more package", hint=hint) from None
+    pillow_heif.register_heif_opener()
+
+
+def _write_error(error: OSError, target: Path) -> PhotoError:
+    folder = target.parent
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return PhotoError(
+            f"{target}: no space left in '{folder}'", hint="free some, or write elsewhere with --output"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return PhotoError(f"{target}: you may not write in '{folder}'", hint="write elsewhere with --output")
+    reason = error.strerror or error
+    return PhotoError(
+        f"{target}: cannot be written in '{folder}' ({reason})", hint="write elsewhere with --output"
+    )
