@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from mio_cli.arch.nafnet import NAFNet
 from mio_cli.arch.pip import PIP
 from mio_cli.arch.restormer import Restormer
+from mio_cli.arch.spec import ModelSpec
 from mio_cli.arch.uformer import Uformer
 
 
@@ -20,7 +23,7 @@ def _multiple(net: nn.Module) -> int:
         return 128
     if isinstance(net, PIP):  # its authors crop their test photos instead
         return 16
-    return net.spec.multiple
+    return cast(ModelSpec, net.spec).multiple
 
 
 def _pad(x: Tensor, left: int, right: int, top: int, bottom: int, mode: str) -> Tensor:
@@ -56,13 +59,13 @@ def forward_published(net: nn.Module, x: Tensor, prompt: Tensor | None = None) -
     mode = "constant" if isinstance(net, NAFNet) else "reflect"
     padded = _pad(x, 0, -width % multiple, 0, -height % multiple, mode)
     top = left = 0
-    if net.spec.square:
+    if cast(ModelSpec, net.spec).square:
         rows, columns = padded.shape[-2:]
         top, left = max(columns - rows, 0) // 2, max(rows - columns, 0) // 2
         padded = _pad(padded, left, left, top, top, mode)
     training = net.training
     try:
-        out = net.eval()(padded, prompt)
+        out: Tensor = net.eval()(padded, prompt)
     finally:
         net.train(training)
     return out[..., top : top + height, left : left + width]
