@@ -21,11 +21,11 @@ class CompactConfig:
     """Size of a :class:`CompactUNet`.
 
     Attributes:
-        width: channels at full resolution; they double at each level down.
+        widths: channels at full resolution, at half of it, and so on down to the middle.
         encoder, middle, decoder: residual blocks, full resolution first in both tuples.
     """
 
-    width: int = 24
+    widths: tuple[int, ...] = (16, 48, 96, 160)
     encoder: tuple[int, ...] = (1, 1, 2)
     middle: int = 4
     decoder: tuple[int, ...] = (2, 2, 2)
@@ -59,8 +59,9 @@ class CompactUNet(nn.Module):
     def __init__(self, config: CompactConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or CompactConfig()
-        levels = len(config.encoder)
-        widths = [config.width * 2**level for level in range(levels + 1)]
+        widths, levels = config.widths, len(config.encoder)
+        if not len(widths) - 1 == levels == len(config.decoder):
+            raise ValueError("widths need one entry more than encoder and decoder, which are as long")
         self.spec = ModelSpec(multiple=2**levels, minimum=2**levels, halo=self._halo(config))
 
         self.prompt = self._prompt_encoder(config.prompt) if config.prompt else None

@@ -38,6 +38,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of first weights and patches.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
     max_time: Annotated[str | None, typer.Option(metavar="150m", help="Stop cleanly after this long.")] = None,
+    save_every: Annotated[str, typer.Option(metavar="5m", help="Time between checkpoints.")] = "5m",
     debug: Debug = False,
 ) -> None:
     """Train a model on a folder of clean photos, degraded on the fly.
@@ -58,7 +59,15 @@ def train(
         )
 
     seconds = parse_duration(max_time) if max_time else None
-    trainer = Trainer(load_recipe(recipe), data, run, seed=seed, max_seconds=seconds, watch=watch)
+    trainer = Trainer(
+        load_recipe(recipe),
+        data,
+        run,
+        seed=seed,
+        max_seconds=seconds,
+        save_every=parse_duration(save_every),
+        watch=watch,
+    )
     if resume:
         trainer.resume()
 
