@@ -20,8 +20,8 @@ def classify(paths: Paths, device: Device = None, as_json: Json = False, debug: 
     import torch
 
     from mio_cli.infer.auto import TaskClassifier
-    from mio_cli.infer.batch import Outcome, exit_code
-    from mio_cli.io import find_photos, read_picture
+    from mio_cli.infer.batch import Outcome, exit_code, read_source
+    from mio_cli.io import find_photos
 
     sources = find_photos(paths)
     classifier = TaskClassifier(device=torch.device(device) if device else None)
@@ -30,7 +30,7 @@ def classify(paths: Paths, device: Device = None, as_json: Json = False, debug: 
         outcome = Outcome(source.path)
         outcomes.append(outcome)
         try:
-            shares = classifier(read_picture(source.path).rgb)
+            shares = classifier(read_source(source).rgb)
         except MioError as error:
             outcome.error = error
             if as_json:

@@ -13,7 +13,9 @@ from mio_cli.cli.output import console, error_console, print_json
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of clean photos; depth maps in its subfolder depth/.")],
-    group: Annotated[Literal["in-dis", "out-dis"], typer.Option(help="Parameters as trained, or stronger.")] = "in-dis",
+    group: Annotated[
+        Literal["in-dis", "out-dis"], typer.Option(help="Parameters as trained, or stronger.")
+    ] = "in-dis",
     model: Annotated[str, typer.Option(help="A model's name or folder.")] = "mio-small",
     seed: Annotated[int, typer.Option(help="Of the degradations.")] = 0,
     device: Device = None,
@@ -51,7 +53,9 @@ def evaluate(
                         "restored": score.restored, "decision": str(score.decision),
                         "probabilities": dict(score.decision.probabilities)})  # fmt: skip
         return
-    table = Table(box=None, title=f"{model}, {group}, PSNR in dB on {len(photos)} photos", title_justify="left")
+    table = Table(
+        box=None, title=f"{model}, {group}, PSNR in dB on {len(photos)} photos", title_justify="left"
+    )
     table.add_column("task")
     for name in ("degraded", *MODES, "recognised"):
         table.add_column(name, justify="right")

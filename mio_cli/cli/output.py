@@ -47,7 +47,11 @@ def outcome_record(outcome: Outcome) -> dict[str, object]:
     return {
         "input": str(outcome.source),
         "output": None if outcome.output is None else str(outcome.output),
-        "status": "failed" if outcome.error else "copied" if decision and decision.mode == "none" else "restored",
+        "status": "failed"
+        if outcome.error
+        else "copied"
+        if decision and decision.mode == "none"
+        else "restored",
         "mode": decision.mode if decision else None,
         "tasks": {task.value: share for task, share in decision.tasks.items()} if decision else {},
         "probabilities": {n: round(p, 4) for n, p in decision.probabilities.items()} if decision else {},

@@ -30,14 +30,20 @@ def restore(
     task: Annotated[
         str,
         typer.Option(
-            "--task", "-t", metavar="auto|sr|blur|noise|jpeg|rain|haze|lowlight",
+            "--task",
+            "-t",
+            metavar="auto|sr|blur|noise|jpeg|rain|haze|lowlight",
             help="What is wrong with the photos. [bold]auto[/] asks the classifier for each photo.",
         ),
     ] = "auto",
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="A file, or a folder that mirrors the input's structure. "
-                     "Default: photo.restored.jpg beside photo.jpg."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="A file, or a folder that mirrors the input's structure. "
+            "Default: photo.restored.jpg beside photo.jpg.",
+        ),
     ] = None,
     adaptive: Annotated[
         bool, typer.Option("--adaptive", help="Let the photo itself be the prompt, for unknown degradations.")
@@ -46,7 +52,9 @@ def restore(
     compare: Annotated[bool, typer.Option("--compare", help="Also save a before/after picture.")] = False,
     model: Annotated[str, typer.Option(help="A model's name or folder.")] = "mio-small",
     device: Device = None,
-    tile: Annotated[int, typer.Option(min=256, help="Side of a tile in pixels; smaller needs less memory.")] = 1024,
+    tile: Annotated[
+        int, typer.Option(min=256, help="Side of a tile in pixels; smaller needs less memory.")
+    ] = 1024,
     max_pixels: Annotated[int | None, typer.Option(help="Refuse photos of more pixels than this.")] = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -61,17 +69,19 @@ def restore(
     import torch
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from mio_cli.infer.batch import Options, exit_code, restore_files
+    from mio_cli.infer.batch import Options, Outcome, exit_code, restore_files
     from mio_cli.infer.restorer import Restorer
     from mio_cli.io import DEFAULT_MAX_PIXELS, Source, find_photos
 
-    sources = find_photos(paths)
+    sources = find_photos(paths, skip=output)
     options = Options(tasks, adaptive, scale, output, compare, max_pixels or DEFAULT_MAX_PIXELS)
     restorer = Restorer(
         model, device=torch.device(device) if device else None, tile=tile,
         note=lambda text: error_console.print(f"[yellow]note:[/] {text}"),
     )  # fmt: skip
-    outcomes = []
+    outcomes: list[Outcome] = []
+    # Text must not mix with a photo on standard output.
+    report = error_console if any(source.is_stream for source in sources) else console
     progress = Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(), console=error_console, transient=True, disable=as_json,
@@ -90,7 +100,7 @@ def restore(
             elif outcome.error:
                 print_error(outcome.error, debug=debug)
             else:
-                console.print(outcome_line(outcome))
+                report.print(outcome_line(outcome))
     failed = sum(outcome.error is not None for outcome in outcomes)
     if failed and len(outcomes) > 1:
         error_console.print(f"{len(outcomes) - failed} of {len(outcomes)} photos done, {failed} failed")

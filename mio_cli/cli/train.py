@@ -36,8 +36,12 @@ def train(
     data: Annotated[list[Path], typer.Option(help="Folder of clean photos; may be given several times.")],
     run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     seed: Annotated[int, typer.Option(help="Of first weights and patches.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")] = False,
-    max_time: Annotated[str | None, typer.Option(metavar="150m", help="Stop cleanly after this long.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
+    ] = False,
+    max_time: Annotated[
+        str | None, typer.Option(metavar="150m", help="Stop cleanly after this long.")
+    ] = None,
     save_every: Annotated[str, typer.Option(metavar="5m", help="Time between checkpoints.")] = "5m",
     debug: Debug = False,
 ) -> None:

@@ -67,6 +67,8 @@ class CurriculumTable(_Table):
     """Iterations of one cosine period."""
     final_periods: Positive
     """Periods with all tasks: the whole of a mixed run, the last stage of a sequential one."""
+    final_period: Positive | None = None
+    """Iterations of a period with all tasks, if not ``period``."""
 
     @model_validator(mode="after")
     def _known_letters(self) -> CurriculumTable:
@@ -97,17 +99,15 @@ class Recipe(_Table):
         plan = self.curriculum
         sequence = parse_sequence(plan.sequence)
         first_stage = 1 if plan.kind == "sequential" else len(sequence)
-        stages = [sequence[:count] for count in range(first_stage, len(sequence))]
-        stages += [sequence] * plan.final_periods
-        return tuple(
-            Period(
-                tasks=tasks,
-                first=index * plan.period,
-                iterations=plan.period,
-                new_stage=index == 0 or stages[index - 1] != tasks,
-            )
-            for index, tasks in enumerate(stages)
-        )
+        stages = [(sequence[:count], plan.period) for count in range(first_stage, len(sequence))]
+        stages += [(sequence, plan.final_period or plan.period)] * plan.final_periods
+        periods: list[Period] = []
+        for tasks, iterations in stages:
+            before = periods[-1] if periods else None
+            first = before.first + before.iterations if before else 0
+            new_stage = before is None or before.tasks != tasks
+            periods.append(Period(tasks=tasks, first=first, iterations=iterations, new_stage=new_stage))
+        return tuple(periods)
 
 
 def load_recipe(name_or_file: str) -> Recipe:

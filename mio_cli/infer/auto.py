@@ -88,7 +88,5 @@ def _crops(photo: np.ndarray) -> list[np.ndarray]:
     height, width = photo.shape[:2]
     if height * width <= CROPS * CROPS * CROP * CROP:
         return [photo]
-    tops, lefts = (
-        np.linspace(0, max(side - CROP, 0), CROPS).astype(int) for side in (height, width)
-    )
+    tops, lefts = (np.linspace(0, max(side - CROP, 0), CROPS).astype(int) for side in (height, width))
     return [photo[top : top + CROP, left : left + CROP] for top in tops for left in lefts]

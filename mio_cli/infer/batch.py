@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -25,7 +26,15 @@ from mio_cli.core.tasks import Task
 from mio_cli.infer.auto import Decision
 from mio_cli.infer.engine import Advance
 from mio_cli.infer.restorer import Restorer
-from mio_cli.io import DEFAULT_MAX_PIXELS, Source, output_path, read_picture, write_picture
+from mio_cli.io import (
+    DEFAULT_MAX_PIXELS,
+    Source,
+    encode_picture,
+    output_paths,
+    read_picture,
+    write_picture,
+)
+from mio_cli.io.sources import STREAM
 
 COMPARE_SIDE = 1600
 """Longest side of each half of a before/after picture, in pixels."""
@@ -73,18 +82,11 @@ def restore_files(
 
     A file that fails is an outcome with an error; only errors that are no fault of a file are raised.
     """
-    several = len(sources) > 1
-    inputs = {_identity(source.path) for source in sources}
-    for source in sources:
+    for source, target in zip(sources, output_paths(sources, options.output), strict=True):
         started = time.monotonic()
         outcome = Outcome(source.path)
         try:
-            target = output_path(source, options.output, several=several)
-            if _identity(target) in inputs:
-                raise PhotoError(
-                    f"{target} would be overwritten, and it is an input", hint="choose another -o"
-                )
-            _restore_file(source, target, restorer, options, outcome, lambda d, t, s=source: advance(s, d, t))
+            _restore_file(source, target, restorer, options, outcome, partial(advance, source))
             outcome.output = target
         except MioError as error:
             outcome.error = error
@@ -92,29 +94,30 @@ def restore_files(
         yield outcome
 
 
-def _identity(path: Path) -> str:
-    """One string for all ways to name a file."""
-    return os.path.normcase(path.resolve())
+def read_source(source: Source, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+    """The photo of a file or of standard input."""
+    if source.is_stream:
+        return read_picture(sys.stdin.buffer.read(), max_pixels=max_pixels, name="standard input")
+    return read_picture(source.path, max_pixels=max_pixels)
 
 
 def _restore_file(
     source: Source, target: Path, restorer: Restorer, options: Options, outcome: Outcome, advance: Advance
 ) -> None:
-    picture = read_picture(source.path, max_pixels=options.max_pixels)
+    picture = read_source(source, options.max_pixels)
     restored = restorer(
         picture.rgb, options.tasks, adaptive=options.adaptive, scale=options.scale, advance=advance
     )
     outcome.decision = restored.decision
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PhotoError(
-            f"cannot create folder {target.parent}: {error.strerror}", hint="choose another -o"
-        ) from None
-    if restored.decision.mode == "none" and target.suffix.lower() == source.path.suffix.lower():
+    result = picture.with_rgb(restored.photo)
+    if target == STREAM:
+        sys.stdout.buffer.write(encode_picture(result))
+        return
+    same_format = target.suffix.lower() == source.path.suffix.lower()
+    if restored.decision.mode == "none" and same_format and not source.is_stream:
         _copy(source.path, target)
     else:
-        outcome.notes += write_picture(picture.with_rgb(restored.photo), target)
+        outcome.notes += write_picture(result, target)
     if options.compare:
         _write_comparison(picture, restored.photo, target)
 
@@ -122,6 +125,7 @@ def _restore_file(
 def _copy(source: Path, target: Path) -> None:
     """The photo as it is, byte for byte."""
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as temporary:
             shutil.copyfile(source, temporary)
     except OSError as error:
@@ -138,6 +142,6 @@ def _write_comparison(before: Picture, after: np.ndarray, target: Path) -> None:
     halves = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (before.rgb, after)]
     line = np.ones((size[1], 4, 3), np.float32)
     sheet = np.concatenate([halves[0], line, halves[1]], axis=1)
-    picture = Picture(rgb=np.clip(sheet, 0, 1), format="JPEG", icc=None)
+    picture = Picture(rgb=np.clip(sheet, 0, 1))
     name = target.stem.removesuffix(".restored")
     write_picture(picture, target.with_name(f"{name}.compare.jpg"), quality=92)

@@ -40,7 +40,10 @@ def to_tensor(photo: np.ndarray, device: torch.device) -> Tensor:
 def _pad(photo: np.ndarray, height: int, width: int) -> np.ndarray:
     """Extend H×W×3 to ``height``×``width`` by reflection, as far as the photo reaches, then by repetition."""
     while photo.shape[:2] != (height, width):
-        grow = [min(want - have, max(have - 1, 0)) for want, have in zip((height, width), photo.shape[:2], strict=True)]
+        grow = [
+            min(want - have, max(have - 1, 0))
+            for want, have in zip((height, width), photo.shape[:2], strict=True)
+        ]
         if not any(grow):
             missing = ((0, height - photo.shape[0]), (0, width - photo.shape[1]), (0, 0))
             return np.pad(photo, missing, mode="edge")
@@ -181,7 +184,9 @@ class Engine:
         x = to_tensor(_pad(part, *size), self.device)
         y = self.net(x, code) if code is not None else self.net(x)
         if not torch.isfinite(y).all():
-            raise MioError("the network returned values that are not numbers", hint="check it: mio models verify")
+            raise MioError(
+                "the network returned values that are not numbers", hint="check it: mio models verify"
+            )
         return y[0].permute(1, 2, 0)[: part.shape[0], : part.shape[1]].float().cpu().numpy()
 
 
