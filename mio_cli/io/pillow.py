@@ -1,4 +1,4 @@
-"""Pillow without its process-wide pixel limit and warnings, for as long as one photo is handled."""
+"""Pillow, quiet and without its process-wide pixel limit, and with HEIC where the package for it is there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from PIL import Image
+
+from mio_cli.core.errors import PhotoError
 
 _lock = threading.RLock()
 
@@ -26,3 +28,13 @@ def pillow_at_ease() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+def enable_heif(name: str) -> None:
+    """Teach Pillow HEIC; ``PhotoError`` naming the photo and the remedy if the package is missing."""
+    try:
+        import pillow_heif
+    except ImportError:
+        hint = 'pip install "mio-cli[heif]"'
+        raise PhotoError(f"{name}: HEIC photos need one more package", hint=hint) from None
+    pillow_heif.register_heif_opener()

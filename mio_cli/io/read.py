@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from mio_cli.core.errors import MioError, PhotoError
@@ -14,9 +14,9 @@ from mio_cli.core.picture import Picture, Pixels
 from mio_cli.io.colour import colour_space, has_tables, matrix_profile, tables_to_srgb
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff
 from mio_cli.io.metadata import metadata_of
-from mio_cli.io.pillow import pillow_at_ease
+from mio_cli.io.pillow import enable_heif, pillow_at_ease
 from mio_cli.io.png import decode_png16
-from mio_cli.io.tiff import count_pages, decode_tiff16, is_camera_raw, sample_bits
+from mio_cli.io.tiff import count_pages, decode_tiff16, is_camera_raw, is_cut_short, sample_bits
 
 DEFAULT_MAX_PIXELS = 178_956_970
 """More pixels than this are refused unless the caller allows them (Pillow's limit, a 16 k × 11 k photo)."""
@@ -41,19 +41,26 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, 
     file_format = _check_format(data, name)
     try:
         with pillow_at_ease():
-            image = _open(data, file_format, name)
+            if file_format == "HEIF":
+                enable_heif(name)
+            image = Image.open(BytesIO(data), formats=(file_format,))
             _check_photo(image, data, max_pixels, name)
             return _picture(image, data, file_format)
     except MioError:
         raise
     except UnsupportedError as error:
-        raise PhotoError(f"{name}: {error}", hint="convert it to 8- or 16-bit RGB first") from None
+        raise PhotoError(f"{name}: {error}", hint="convert it to 8- or 16-bit RGB") from None
     except MemoryError:
         raise PhotoError(f"{name}: not enough memory to decode it", hint="close other programs") from None
-    except Exception as error:  # decoders meet damaged bytes with many kinds of exception
-        reason = str(error).strip().splitlines()
+    except UnidentifiedImageError as error:
         raise PhotoError(
-            f"{name}: damaged or incomplete {file_format} file" + (f" ({reason[0]})" if reason else ""),
+            f"{name}: damaged, or a kind of {file_format} that mio does not read, such as floating point",
+            hint="copy it again, or convert it to 8- or 16-bit RGB",
+        ) from error
+    except Exception as error:  # decoders meet damaged bytes with many kinds of exception
+        reason = " ".join(str(error).split())
+        raise PhotoError(
+            f"{name}: damaged or incomplete {file_format} file" + (f" ({reason})" if reason else ""),
             hint="copy it again from where it came from",
         ) from error
 
@@ -91,17 +98,6 @@ def _check_format(head: bytes, name: str) -> str:
     return file_format
 
 
-def _open(data: bytes, file_format: str, name: str) -> ImageFile.ImageFile:
-    if file_format == "HEIF":
-        try:
-            import pillow_heif
-        except ImportError:
-            hint = 'pip install "mio-cli[heif]"'
-            raise PhotoError(f"{name}: HEIC photos need one more package", hint=hint) from None
-        pillow_heif.register_heif_opener()
-    return Image.open(BytesIO(data), formats=(file_format,))
-
-
 def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name: str) -> None:
     """Refuse what is no single photo of reasonable size; no pixel has been decoded yet."""
     width, height = image.size
@@ -115,6 +111,8 @@ def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name:
     if isinstance(image, TiffImageFile):
         if is_camera_raw(image, data):
             raise PhotoError(f"{name}: is a camera raw file", hint="develop it to TIFF or JPEG first")
+        if is_cut_short(image, len(data)):
+            raise OSError("image file is truncated")
         frames = count_pages(image)
     else:
         # A JPEG's further frames are phones' gain and depth maps; its first is the photo.

@@ -24,8 +24,9 @@ from mio_cli.io.pillow import pillow_at_ease
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 _SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 339, 50_706
+_PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NO_PAGE = 1 | 4  # reduced resolution, transparency mask
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _SENSOR = 0, 1, 2, (32_803, 34_892)
+_BLACK_IS_ZERO, _RGB, _SENSOR = 1, 2, (32_803, 34_892)
 _INTEGER_SAMPLES = 1
 _MOST_PAGES = 1000
 _STRIP_BYTES = 1 << 20
@@ -40,6 +41,16 @@ def is_camera_raw(image: TiffImageFile, data: bytes) -> bool:
         or tags.get(_PHOTOMETRIC) in _SENSOR
         or bool(int(tags.get(_SUBFILE, 0)) & 1)
     )
+
+
+def is_cut_short(image: TiffImageFile, size: int) -> bool:
+    """Whether pixels lie beyond the end of a file of ``size`` bytes; decoders may make up the rest."""
+    tags = image.tag_v2
+    for offsets, counts in _PLACES:
+        for offset, count in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False):
+            if offset + count > size:
+                return True
+    return False
 
 
 def count_pages(image: TiffImageFile) -> int:
@@ -64,18 +75,15 @@ def sample_bits(image: TiffImageFile) -> int:
 
 
 def decode_tiff16(data: bytes) -> Codes:
-    """The first page of a TIFF file of 16-bit samples: uint16 H×W×C, C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA.
+    """The first page of a TIFF file of 16-bit samples: uint16 H×W×C, C = 1 grey, 3 RGB, 4 RGBA.
 
     Raises:
         UnsupportedError: it is neither grey nor RGB.
     """
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages.first
-        if page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+        if page.photometric not in (_BLACK_IS_ZERO, _RGB):
             raise UnsupportedError(f"its colours are {page.photometric!s} of 16 bits")
-        ends = zip(page.dataoffsets, page.databytecounts, strict=True)
-        if any(offset + size > len(data) for offset, size in ends):
-            raise OSError("image file is truncated")
         try:
             codes = np.asarray(page.asarray())
             if page.planarconfig == 2 and codes.ndim == 3:
@@ -85,13 +93,10 @@ def decode_tiff16(data: bytes) -> Codes:
                 raise
             codes = _decode_by_opencv(data)
         colours = 3 if page.photometric == _RGB else 1
-        inverted = page.photometric == _WHITE_IS_ZERO
         premultiplied = 1 in (page.extrasamples or ())
     if codes.dtype != np.uint16 or codes.ndim not in (2, 3):
         raise UnsupportedError(f"its pixels are {codes.dtype} {codes.shape}")
     codes = np.atleast_3d(codes)[..., : colours + 1]
-    if inverted:
-        codes = np.concatenate([65_535 - codes[..., :1], codes[..., 1:]], axis=2)
     return _straight(codes) if premultiplied and codes.shape[2] > colours else codes
 
 
@@ -105,10 +110,13 @@ def encode_tiff(
     dpi: tuple[float, float] | None = None,
 ) -> bytes:
     """A TIFF file of ``codes``, uint8 or uint16 H×W×C with C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA.
+    Grey with alpha of 16 bits is stored as RGBA, because few programs read it.
 
     Compressed by Deflate with horizontal differences, which every reader of TIFF 6.0 knows.
     ``exif`` is a blob as in :class:`~mio_cli.core.picture.Picture`.
     """
+    if codes.dtype == np.uint16 and codes.shape[2] == 2:
+        codes = codes[..., [0, 0, 0, 1]]
     height, width, channels = codes.shape
     tags = ImageFileDirectory_v2(prefix=b"II")
     with pillow_at_ease():

@@ -17,11 +17,12 @@ from mio_cli.core.picture import Picture
 from mio_cli.io.colour import matrix_profile
 from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix
 from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
+from mio_cli.io.pillow import enable_heif
 from mio_cli.io.png import encode_png
 from mio_cli.io.tiff import encode_tiff
 
-_QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90, "HEIF": 90}
-"""Default quality of lossy formats: what the model restored must not be lost again."""
+_JPEG_QUALITY = 95
+"""What the model restored must not be lost again."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, as in JPEG
 _SEGMENT = 65_533  # bytes that one JPEG segment holds
@@ -37,8 +38,9 @@ def write_picture(
         picture: the photo. Its bit depth, profile, EXIF, XMP, IPTC, resolution and transparency are kept.
         target: the file; its suffix decides the format.
         format: one of :data:`~mio_cli.io.formats.FORMATS`, whatever the suffix.
-        quality: 1 to 100, for lossy formats. By default WebP stays lossless if the source was, JPEG gets
-            quality 95 or the source's, whichever is finer, and no chroma subsampling.
+        quality: 1 to 100, for lossy formats. By default JPEG gets 95 or the source's own, whichever is
+            finer at each frequency; WebP stays lossless if the source was, else gets 95; AVIF and HEIC
+            get 90. Chroma is never subsampled where the format allows it.
 
     Returns:
         what the format cannot hold and is lost, a sentence each; see :func:`losses`.
@@ -80,6 +82,8 @@ def encode_picture(
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"quality {quality} is out of range", hint="choose 1 to 100")
     try:
+        if file_format == "HEIF":
+            enable_heif(name)
         codes = _codes(picture, file_format)
         if file_format in ("PNG", "TIFF"):
             return _encode_exact(picture, codes, file_format)
@@ -148,24 +152,26 @@ def _encode_exact(picture: Picture, codes: Codes, file_format: str) -> bytes:
 
 
 def _encode_by_pillow(picture: Picture, codes: Codes, file_format: str, quality: int | None) -> bytes:
-    options: dict[str, Any] = {"dpi": picture.dpi} if picture.dpi else {}
-    if file_format in _QUALITY and file_format != "JPEG":
-        options["quality"] = quality or _QUALITY[file_format]
-    if FORMATS[file_format].metadata:
-        blocks = {"icc_profile": picture.icc, "exif": _exif(picture), "xmp": picture.xmp}
-        options |= {key: block for key, block in blocks.items() if block}
+    blocks = {"icc_profile": picture.icc, "exif": _exif(picture), "xmp": picture.xmp}
+    options: dict[str, Any] = {key: block for key, block in blocks.items() if block}
+    if picture.dpi:
+        options["dpi"] = picture.dpi
     match file_format:
         case "JPEG":
             options |= _jpeg_options(picture, options, quality)
         case "WEBP" if picture.lossless and quality is None:
             options |= {"lossless": True, "exact": True, "quality": 75}  # here quality means effort
+        case "WEBP":
+            options |= {"quality": quality or 95}
         case "AVIF":
-            options["subsampling"] = "4:4:4"
+            options |= {"quality": quality or 90, "subsampling": "4:4:4"}
         case "HEIF":
-            _register_heif()
-            options["chroma"] = 444
+            options |= {"quality": quality or 90, "chroma": 444}
+    image = Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes)
+    if image.mode == "LA":  # none of these formats has grey with alpha
+        image = image.convert("RGBA")
     buffer = BytesIO()
-    Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes).save(buffer, file_format, **options)
+    image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
 
@@ -175,7 +181,7 @@ def _jpeg_options(picture: Picture, options: dict[str, Any], quality: int | None
     if quality is not None:
         chosen["quality"] = quality
     else:
-        standard = _standard_tables(_QUALITY["JPEG"])
+        standard = _standard_tables(_JPEG_QUALITY)
         source = picture.jpeg_tables or standard
         pairs = zip(standard, (source[0], source[-1]), strict=True)
         chosen["qtables"] = [[min(steps) for steps in zip(*pair, strict=True)] for pair in pairs]
@@ -198,15 +204,6 @@ def _standard_tables(quality: int) -> tuple[tuple[int, ...], ...]:
 
 def _exif(picture: Picture) -> bytes | None:
     return with_size(picture.exif, picture.width, picture.height) if picture.exif else None
-
-
-def _register_heif() -> None:
-    try:
-        import pillow_heif
-    except ImportError:
-        hint = 'pip install "mio-cli[heif]"'
-        raise PhotoError("HEIC photos need one more package", hint=hint) from None
-    pillow_heif.register_heif_opener()
 
 
 def _write_error(error: OSError, target: Path) -> PhotoError:

@@ -1,0 +1,143 @@
+"""Photos in other colour spaces than sRGB, checked against Little CMS and against themselves."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import tifffile
+from icc_profiles import (
+    ADOBE_RGB,
+    DISPLAY_P3,
+    PROPHOTO,
+    SRGB,
+    gamma_curve,
+    grey_profile,
+    rgb_profile,
+    srgb_curve,
+    table_curve,
+    table_profile,
+)
+from PIL import Image, ImageCms
+
+from mio_cli.io import encode_picture, read_picture
+
+WIDE = {
+    "Display P3": rgb_profile(DISPLAY_P3, srgb_curve()),
+    "Adobe RGB": rgb_profile(ADOBE_RGB, gamma_curve(2.19921875)),
+    "ProPhoto": rgb_profile(PROPHOTO, gamma_curve(1.8)),
+    "table": rgb_profile(DISPLAY_P3, table_curve(2.0)),
+}
+
+
+def png(pixels: np.ndarray, icc: bytes) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", icc_profile=icc)
+    return buffer.getvalue()
+
+
+def little_cms(image: Image.Image, icc: bytes) -> np.ndarray:
+    srgb = ImageCms.createProfile("sRGB")
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+    return np.asarray(ImageCms.profileToProfile(image, profile, srgb, intent, "RGB")).astype(float)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_the_model_sees_srgb(photo: np.ndarray, name: str) -> None:
+    seen = read_picture(png(photo, WIDE[name])).rgb * 255
+    assert np.abs(seen - little_cms(Image.fromarray(photo), WIDE[name])).max() <= 1.01
+    assert np.abs(seen - photo).max() > 3  # so the profile made a difference
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_8_bit_colours_come_back_exactly_even_outside_srgb(photo: np.ndarray, name: str) -> None:
+    vivid = np.clip((photo.astype(int) - 100) * 3, 0, 255).astype(np.uint8)
+    picture = read_picture(png(vivid, WIDE[name]))
+    assert picture.excess is not None
+    assert 0 <= picture.rgb.min() <= picture.rgb.max() <= 1
+    for target in ("PNG", "TIFF"):
+        written = Image.open(BytesIO(encode_picture(picture, target)))
+        assert written.info["icc_profile"] == WIDE[name]
+        assert np.array_equal(np.asarray(written), vivid)
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_16_bit_colours_come_back_far_below_an_8_bit_step(deep_photo: np.ndarray, name: str) -> None:
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, deep_photo, photometric="rgb", iccprofile=WIDE[name])
+    picture = read_picture(buffer.getvalue())
+    seen, reference = picture.rgb * 255, (deep_photo // 257).astype(np.uint8)
+    assert np.abs(seen - little_cms(Image.fromarray(reference), WIDE[name])).mean() < 1
+    again = tifffile.imread(BytesIO(encode_picture(picture)))
+    difference = np.abs(again.astype(int) - deep_photo)
+    assert difference.max() <= 64  # a quarter of an 8-bit step, next to black
+    assert np.median(difference) <= 1
+
+
+def test_a_changed_photo_changes_the_same_way_in_its_own_space(photo: np.ndarray) -> None:
+    icc = WIDE["Display P3"]
+    picture = read_picture(png(photo, icc))
+    darker = picture.with_rgb(picture.rgb * np.float32(0.8))
+    written = Image.open(BytesIO(encode_picture(darker)))
+    assert np.abs(little_cms(written, icc) - darker.rgb * 255).mean() < 0.6  # both are rounded to 8 bits
+
+
+def test_excess_colour_follows_an_enlarged_photo(photo: np.ndarray) -> None:
+    vivid = np.clip((photo.astype(int) - 100) * 3, 0, 255).astype(np.uint8)
+    picture = read_picture(png(vivid, WIDE["ProPhoto"]))
+    double = picture.with_rgb(np.repeat(np.repeat(picture.rgb, 2, 0), 2, 1))
+    assert double.excess is not None
+    written = Image.open(BytesIO(encode_picture(double)))
+    back = np.asarray(written.resize((104, 72), Image.Resampling.BOX)).astype(int)
+    assert np.abs(back - vivid).mean() < 4
+
+
+def test_srgb_profiles_leave_pixels_alone(photo: np.ndarray) -> None:
+    own = rgb_profile(SRGB, srgb_curve())
+    pillows = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for icc in (own, pillows):
+        picture = read_picture(png(photo, icc))
+        assert np.array_equal(picture.rgb, photo / np.float32(255))
+        written = Image.open(BytesIO(encode_picture(picture)))
+        assert written.info["icc_profile"] == icc
+        assert np.array_equal(np.asarray(written), photo)
+
+
+def test_grey_profiles(photo: np.ndarray) -> None:
+    grey, icc = photo[..., 1], grey_profile(gamma_curve(1.8))
+    picture = read_picture(png(grey, icc))
+    assert np.abs(picture.rgb * 255 - little_cms(Image.fromarray(grey), icc)).max() < 2
+    written = Image.open(BytesIO(encode_picture(picture)))
+    assert (written.mode, written.info["icc_profile"]) == ("L", icc)
+    assert np.array_equal(np.asarray(written), grey)
+
+
+def test_lookup_table_profiles_become_srgb(photo: np.ndarray) -> None:
+    icc = table_profile("RGB")
+    picture = read_picture(png(photo, icc))
+    assert picture.icc is None
+    assert np.abs(picture.rgb * 255 - little_cms(Image.fromarray(photo), icc)).mean() < 3
+    assert "icc_profile" not in Image.open(BytesIO(encode_picture(picture))).info
+
+
+def test_cmyk_goes_through_its_profile(photo: np.ndarray) -> None:
+    image, icc, buffer = Image.fromarray(photo).convert("CMYK"), table_profile("CMYK"), BytesIO()
+    image.save(buffer, "TIFF", icc_profile=icc)
+    picture = read_picture(buffer.getvalue())
+    assert picture.icc is None
+    assert (
+        np.abs(picture.rgb * 255 - little_cms(image, icc)).mean() < 8
+    )  # differs by black point compensation
+    assert np.abs(picture.rgb * 255 - np.asarray(image.convert("RGB"))).mean() > 3
+    assert Image.open(BytesIO(encode_picture(picture))).mode == "RGB"
+
+
+def test_damaged_profiles_do_no_harm(photo: np.ndarray) -> None:
+    icc = WIDE["Display P3"]
+    for size in (1, 100, 131, 140, 200, 300, len(icc) - 40):
+        picture = read_picture(png(photo, icc[:size]))
+        assert np.array_equal(np.asarray(Image.open(BytesIO(encode_picture(picture)))), photo)
+    for wrong in (table_profile("CMYK"), grey_profile(gamma_curve(1.8))):
+        assert read_picture(png(photo, wrong)).icc is None
