@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mio_cli.arch.layers import ChannelNorm
-from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptInjection
+from mio_cli.arch.prompts import SMALLEST_PHOTO, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
 
 
@@ -75,9 +75,8 @@ class NAFNet(nn.Module):
         stages = len(config.enc_blk_nums)
         widths = [config.width * 2**stage for stage in range(stages + 1)]
         # The channel attention pools over all pixels. 32 is the usual overlap of tiles.
-        self.spec = ModelSpec(multiple=2**stages, minimum=2**stages, halo=32, statistics="global")
-        if config.prompt:  # F_ext's 7×7 convolution needs five pixels.
-            self.spec = ModelSpec(multiple=2**stages, minimum=max(5, 2**stages), halo=32, statistics="global")
+        minimum = max(2**stages, SMALLEST_PHOTO) if config.prompt else 2**stages
+        self.spec = ModelSpec(multiple=2**stages, minimum=minimum, halo=32, statistics="global")
 
         self.intro = nn.Conv2d(config.img_channel, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(map(_blocks, widths[:stages], config.enc_blk_nums))

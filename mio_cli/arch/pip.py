@@ -152,7 +152,7 @@ class PromptInPrompt(nn.Module):
 
     def __init__(self, channels: int, prompt_channels: int, size: int, classes: int) -> None:
         super().__init__()
-        self.degradation = nn.Parameter(torch.randn(1, classes, prompt_channels, 1, 1))
+        self.degradation = nn.Parameter(torch.randn(classes, prompt_channels, 1, 1))
         self.restoration = nn.Parameter(torch.randn(1, prompt_channels, size, size))
         self.prompt_to_prompt = PromptToPrompt(prompt_channels)
         self.conv = nn.Conv2d(prompt_channels, prompt_channels, 3, padding=1, bias=False)
@@ -161,8 +161,8 @@ class PromptInPrompt(nn.Module):
     def universal_prompt(self, x: Tensor, weights: Tensor) -> Tensor:
         """B×``prompt_channels``×H×W: what to do about these degradations in this photo."""
         # Published as a mean over the classes, hence the division.
-        classes, width = self.degradation.shape[1:3]
-        degradation = weights @ self.degradation[0, :, :, 0, 0] / classes
+        classes, width = self.degradation.shape[:2]
+        degradation = weights @ self.degradation[..., 0, 0] / classes
         small = F.interpolate(x[:, :width], self.restoration.shape[-2:], mode="bilinear")
         small = F.pad(small, (0, 0, 0, 0, 0, max(width - x.shape[1], 0)))
         query = self.restoration.expand(x.shape[0], -1, -1, -1)

@@ -31,13 +31,13 @@ class PromptGeneration(nn.Module):
 
     def __init__(self, features: int, channels: int, length: int, size: int) -> None:
         super().__init__()
-        self.components = nn.Parameter(torch.rand(1, length, channels, size, size))
+        self.components = nn.Parameter(torch.rand(length, channels, size, size))
         self.weigh = nn.Linear(features, length)
         self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         weights = self.weigh(x.mean(dim=(2, 3))).softmax(dim=1)
-        prompt = torch.einsum("bl,lchw->bchw", weights, self.components[0])
+        prompt = torch.einsum("bl,lchw->bchw", weights, self.components)
         return self.conv(F.interpolate(prompt, x.shape[-2:], mode="bilinear"))
 
 

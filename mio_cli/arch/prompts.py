@@ -16,6 +16,8 @@ from mio_cli.arch.spec import PromptMode
 
 PROMPT_SIZE = 128
 CODE_FEATURES = 64
+SMALLEST_PHOTO = 5
+"""Side in pixels of the smallest photo that an adaptive prompt can be extracted from."""
 
 PromptCode = tuple[Tensor, ...]
 """What the extractors of a network found in a prompt: one B×64 tensor for each extractor."""

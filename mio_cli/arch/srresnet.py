@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptInjection
+from mio_cli.arch.prompts import SMALLEST_PHOTO, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
 
 
@@ -42,8 +42,9 @@ class SRResNet(nn.Module):
         super().__init__()
         self.config = config = config or SRResNetConfig()
         width = config.num_feat
-        # Three convolutions around the body and two in each block; F_ext's 7×7 needs five pixels.
-        self.spec = ModelSpec(minimum=5 if config.prompt else 1, halo=3 + 2 * config.num_block)
+        # Three convolutions around the body and two in each block.
+        minimum = SMALLEST_PHOTO if config.prompt else 1
+        self.spec = ModelSpec(minimum=minimum, halo=3 + 2 * config.num_block)
 
         self.prompt = PromptEncoder(config.prompt) if config.prompt else None
         self.conv_first = nn.Conv2d(3, width, 3, padding=1)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch.layers import DropPath, WindowAttention, drop_path_rates
-from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptInjection
+from mio_cli.arch.prompts import SMALLEST_PHOTO, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
 
 MEAN_RGB = (0.4488, 0.4371, 0.4040)
@@ -116,7 +116,8 @@ class SwinIR(nn.Module):
         channels, grey = config.embed_dim, config.in_chans != 3
         window = min(config.window_size, config.img_size)
         # 36 windows in a row could see 250 pixels away; 32 is the overlap of the authors' tiles.
-        self.spec = ModelSpec(multiple=window, minimum=window, halo=32)
+        minimum = max(window, SMALLEST_PHOTO) if config.prompt else window
+        self.spec = ModelSpec(multiple=window, minimum=minimum, halo=32)
         mean = torch.zeros(1) if grey else torch.tensor(MEAN_RGB)
         self.register_buffer("mean", mean[None, :, None, None], persistent=False)
 

@@ -36,6 +36,9 @@ DEAD = {
 }
 """Parameters that the authors' forward pass never uses."""
 
+FIVE_AXES = re.compile(r"(.*\.)?(detask_)?prompt_param$")
+"""Parameters with a leading axis of one that ours do not have."""
+
 _MANY = 100
 """More numbered modules than any network has."""
 
@@ -211,7 +214,9 @@ def to_ours(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         (value for name, value in kept.items() if re.match(r"F_ext_net1?\.conv1\.weight", name)), None
     )
     mode = None if extractor is None else "explicit" if extractor.shape[1] == 1 else "adaptive"
-    return _rename(kept, TABLES[arch](mode))
+    # Ours have no fifth axis, which channels_last does not allow.
+    flat = {name: value.squeeze(0) if value.ndim == 5 else value for name, value in kept.items()}
+    return _rename(flat, TABLES[arch](mode))
 
 
 def to_published(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -227,7 +232,8 @@ def to_published(arch: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             f"there is no published form of this {arch}", hint="only networks of the authors have other names"
         )
     mode = modes.pop() if modes else None
-    return _rename(kept, {ours: published for published, ours in TABLES[arch](mode).items()})
+    named = _rename(kept, {ours: published for published, ours in TABLES[arch](mode).items()})
+    return {name: value[None] if FIVE_AXES.match(name) else value for name, value in named.items()}
 
 
 def published_state(net: nn.Module) -> dict[str, Tensor]:
