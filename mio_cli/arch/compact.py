@@ -32,16 +32,21 @@ class CompactConfig:
     prompt: PromptMode | None = "both"
 
 
+def _variance_keeping(conv: nn.Conv2d) -> nn.Conv2d:
+    """Start so that a ReLU after the convolution keeps the variance."""
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
 class ResidualBlock(nn.Module):
     """``x + conv(relu(conv(x)))``, B×C×H×W → the same."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        for conv in (self.conv1, self.conv2):
-            nn.init.kaiming_normal_(conv.weight)
-            nn.init.zeros_(conv.bias)
+        self.conv1 = _variance_keeping(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv2 = _variance_keeping(nn.Conv2d(channels, channels, 3, padding=1))
         # Residual branches start small, so that depth does not multiply the variance.
         self.conv2.weight.data.mul_(0.1)
 
@@ -86,8 +91,7 @@ class CompactUNet(nn.Module):
         encoder = PromptEncoder(mode)
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                nn.init.zeros_(module.bias)
+                _variance_keeping(module)
         return encoder
 
     @staticmethod

@@ -48,12 +48,12 @@ class DataTable(_Table):
 class OptimTable(_Table):
     """``[optim]``: AdamW (with no weight decay: Adam), cosine restarts, the loss, and the average kept."""
 
-    lr: float = Field(2e-4, gt=0)
-    eta_min: float = Field(1e-7, ge=0)
+    lr: Annotated[float, Field(gt=0)] = 2e-4
+    eta_min: Annotated[float, Field(ge=0)] = 1e-7
     betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
     loss: Literal["l1", "psnr", "cross-entropy"] = "l1"
-    ema: float = Field(0.999, gt=0, lt=1)
+    ema: Annotated[float, Field(gt=0, lt=1)] = 0.999
     precision: Literal["fp32", "bf16"] = "fp32"
 
 

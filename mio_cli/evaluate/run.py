@@ -91,7 +91,12 @@ def summarise(scores: Sequence[Score]) -> list[Row]:
     if rows:
         restored = {mode: mean(row.restored[mode] for row in rows) for mode in MODES}
         rows.append(
-            Row("mean", mean(r.degraded for r in rows), restored, math.fsum(r.recognised for r in rows) / len(rows))
+            Row(
+                "mean",
+                mean(r.degraded for r in rows),
+                restored,
+                math.fsum(r.recognised for r in rows) / len(rows),
+            )
         )
     return rows
 

@@ -20,7 +20,7 @@ from mio_cli.hub.registry import model_folder
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
-def save_model(net: nn.Module, arch: str, folder: Path, *, half: bool = False, **facts: Any) -> None:
+def save_model(net: nn.Module, arch: str, folder: Path, *, half: bool = False, **facts: object) -> None:
     """Write ``net`` as a model folder.
 
     Args:
@@ -81,7 +81,8 @@ def load_model_folder(folder: Path) -> nn.Module:
         raise WeightsError(
             f"{path} is damaged or does not fit {CONFIG}: {reason}", hint="fetch the model anew"
         ) from None
-    return net.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+    net.requires_grad_(False).eval()
+    return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def load_model(name_or_folder: str) -> nn.Module:

@@ -51,7 +51,9 @@ def model_folder(name_or_folder: str) -> Path:
         entry = entries[name_or_folder]
         weights = entry.folder / "model.safetensors"
         if not weights.exists() or sha256(weights) != entry.sha256:
-            raise WeightsError(f"{weights} is damaged or not the file that was shipped", hint="install mio again")
+            raise WeightsError(
+                f"{weights} is damaged or not the file that was shipped", hint="install mio again"
+            )
         return entry.folder
     folder = Path(name_or_folder)
     if not folder.is_dir():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
 
+from mio_cli.arch.classifier import Classifier
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.hub.folder import load_model_folder, read_config
 from mio_cli.hub.registry import DEFAULT_CLASSIFIER, model_folder
@@ -65,7 +66,7 @@ class TaskClassifier:
     def __init__(self, model: str = DEFAULT_CLASSIFIER, *, device: torch.device | None = None) -> None:
         folder = model_folder(model)
         self.device = device or default_device()
-        self.net = load_model_folder(folder).to(self.device)
+        self.net = cast(Classifier, load_model_folder(folder).to(self.device))
         self.temperature = float(read_config(folder).get("temperature", 1.0))
         self.names = [*(task.value for task in CLASS_ORDER), CLEAN][: self.net.config.classes]
 

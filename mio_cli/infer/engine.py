@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class Engine:
     ) -> None:
         self.device = device or default_device()
         self.net = net.to(self.device)
-        self.spec: ModelSpec = net.spec
+        self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
 
     def prompt_images(self, weights: dict[int, float]) -> Tensor | None:
@@ -98,7 +99,8 @@ class Engine:
         explicit = None if prompt is None else encoder.encode_explicit(prompt.to(self.device))
         if encoder.mode == "explicit":
             return encoder(torch.empty(0), explicit)
-        seen = tuple(self._mean_features(extract, photo) for extract in encoder.adaptive)
+        extractors = (cast(PromptExtractor, extract) for extract in encoder.adaptive)
+        seen = tuple(self._mean_features(extract, photo) for extract in extractors)
         if encoder.mode == "adaptive":
             return seen
         named = explicit or encoder.encode_explicit(torch.tensor([-1], device=self.device))
@@ -180,8 +182,8 @@ class Engine:
         size = row.stop - row.start, column.stop - column.start
         if self.spec.square:
             size = max(size), max(size)
-        size = tuple(round_up(max(side, self.spec.minimum), self.spec.multiple) for side in size)
-        x = to_tensor(_pad(part, *size), self.device)
+        height, width = (round_up(max(side, self.spec.minimum), self.spec.multiple) for side in size)
+        x = to_tensor(_pad(part, height, width), self.device)
         y = self.net(x, code) if code is not None else self.net(x)
         if not torch.isfinite(y).all():
             raise MioError(

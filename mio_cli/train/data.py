@@ -42,8 +42,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``, photos in channels_last order."""
-        move = {"device": device, "memory_format": torch.channels_last}
-        return Batch(self.degraded.to(**move), self.clean.to(**move), self.label.to(device))
+        degraded, clean = (
+            photos.to(device, memory_format=torch.channels_last) for photos in (self.degraded, self.clean)
+        )
+        return Batch(degraded, clean, self.label.to(device))
 
 
 def find_photos(folder: Path) -> list[Path]:
@@ -107,16 +109,19 @@ class PhotoCache:
     @staticmethod
     def _build(paths: Sequence[Path], minimum: int, data_path: Path, index_path: Path) -> None:
         index: dict[str, list[object]] = {"photos": [], "depths": [], "skipped": []}
-        with atomic_path(data_path) as temporary, temporary.open("wb") as out:
-            with ThreadPoolExecutor(2) as pool:
-                for path, decoded in zip(paths, pool.map(_decode, paths), strict=True):
-                    if decoded is None or min(decoded[0].shape[:2]) < minimum:
-                        index["skipped"].append(str(path))
-                        continue
-                    for key, plane in zip(("photos", "depths"), decoded, strict=True):
-                        index[key].append(None if plane is None else (out.tell(), plane.shape))
-                        if plane is not None:
-                            out.write(np.ascontiguousarray(plane).tobytes())
+        with (
+            atomic_path(data_path) as temporary,
+            temporary.open("wb") as out,
+            ThreadPoolExecutor(2) as pool,
+        ):
+            for path, decoded in zip(paths, pool.map(_decode, paths), strict=True):
+                if decoded is None or min(decoded[0].shape[:2]) < minimum:
+                    index["skipped"].append(str(path))
+                    continue
+                for key, plane in zip(("photos", "depths"), decoded, strict=True):
+                    index[key].append(None if plane is None else (out.tell(), plane.shape))
+                    if plane is not None:
+                        out.write(np.ascontiguousarray(plane).tobytes())
         with atomic_path(index_path) as temporary:
             temporary.write_text(json.dumps(index))
 

@@ -74,14 +74,14 @@ class Trainer:
                 hint="set data.shard so that batch / shard is a multiple of the number of processes",
             )
         self.shards = range(self.rank, shards, self.world)
-        self.device = torch.device("cuda", self.rank % torch.cuda.device_count()) \
-            if torch.cuda.is_available() else torch.device("cpu")  # fmt: skip
+        self.device = torch.device("cpu")
+        if torch.cuda.is_available():
+            self.device = torch.device("cuda", self.rank % torch.cuda.device_count())
         torch.manual_seed(self.seed)
         table = self.recipe.model
         prompt = {} if table.prompt is None else {"prompt": table.prompt}
-        self.net = build_model(table.arch, **prompt, **table.size).to(
-            self.device, memory_format=torch.channels_last
-        )
+        net = build_model(table.arch, **prompt, **table.size)
+        self.net: nn.Module = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.optim.ema))
         self.periods = self.recipe.schedule()
         self.total = self.periods[-1].first + self.periods[-1].iterations
@@ -102,7 +102,7 @@ class Trainer:
         self.iteration, self.seed = facts["iteration"], facts["seed"]
 
     def save(self) -> None:
-        """Write a checkpoint and, from the averaged weights, the model folder. Only the first process does."""
+        """Write a checkpoint and, from the averaged weights, the model folder; the first process does."""
         if self.rank:
             return
         facts = {"iteration": self.iteration, "seed": self.seed, "recipe": self.recipe.name}
@@ -195,8 +195,15 @@ class Trainer:
         names = [*(task.value for task in CLASS_ORDER), "clean"]
         per_task = {names[i]: losses[labels == i].mean().item() for i in labels.unique().tolist()}
         progress = Progress(self.iteration, self.total, period, loss, per_task, seconds, data_share)
-        entry = {"iteration": self.iteration, "lr": rate, "loss": loss, **per_task,
-                 "seconds": round(seconds, 3), "data_share": round(data_share, 3), "time": time.time()}  # fmt: skip
+        entry = {
+            "iteration": self.iteration,
+            "lr": rate,
+            "loss": loss,
+            **per_task,
+            "seconds": round(seconds, 3),
+            "data_share": round(data_share, 3),
+            "time": round(time.time(), 1),
+        }
         with (self.run / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")
         self.watch(progress)

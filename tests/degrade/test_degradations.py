@@ -39,7 +39,9 @@ def levels(x: Tensor) -> np.ndarray:
     return (x[0].permute(1, 2, 0) * 255).round().numpy()
 
 
-def apply(task: Task, x: Tensor, form: str = "published", depth: Tensor | None = None, **values: float) -> Tensor:
+def apply(
+    task: Task, x: Tensor, form: str = "published", depth: Tensor | None = None, **values: float
+) -> Tensor:
     parameters = {name: torch.tensor([float(value)]) for name, value in values.items()}
     return degrade(task, x, parameters, Generator().manual_seed(0), form=form, depth=depth)
 

@@ -84,7 +84,9 @@ def weights(folder: Path) -> dict[str, Tensor]:
     return load_file(folder / "state.safetensors")
 
 
-def test_a_killed_run_resumed_ends_with_the_same_weights(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumed_ends_with_the_same_weights(
+    photos: Path, recipe_file: Path, tmp_path: Path
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     arguments = "--recipe", recipe_file, "--data", photos
     assert run(*arguments, "-o", whole).returncode == 0
@@ -187,7 +189,15 @@ def test_sequential_schedule_is_the_papers() -> None:
     )  # fmt: skip
     periods = recipe.schedule()
     assert [len(period.tasks) for period in periods] == [1, 2, 3, 4, 5, 6, 7, 7, 7, 7]
-    assert [period.tasks[-1] for period in periods[:7]] == ["rain", "jpeg", "blur", "sr", "noise", "haze", "lowlight"]
+    assert [period.tasks[-1] for period in periods[:7]] == [
+        "rain",
+        "jpeg",
+        "blur",
+        "sr",
+        "noise",
+        "haze",
+        "lowlight",
+    ]
     assert [period.new_stage for period in periods] == [True] * 7 + [False] * 3
     rates = [learning_rate(recipe.optim, period_at(periods, i), i) for i in (0, 50, 99, 100, 999)]
     assert rates[0] == rates[3] == pytest.approx(2e-4)
