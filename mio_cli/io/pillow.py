@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from contextlib import contextmanager
 from PIL import Image
 
 from mio_cli.core.errors import PhotoError
+
+# Pillow also reports oddities of a file through logging, which would land on the terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 _lock = threading.RLock()
 
