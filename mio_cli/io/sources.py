@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mio_cli.core.errors import UsageError
-from mio_cli.io.formats import READABLE, format_for, format_of_suffix
+from mio_cli.io.formats import FORMATS, READABLE, format_for, format_of_suffix, sniff
 
 STREAM = Path("-")
 """Standard input as a source, standard output as a target."""
@@ -105,12 +105,12 @@ def output_path(
     """
     if (output is None and source.is_stream) or str(output) == "-":
         return STREAM
-    relative = _relative(source)
-    kept = suffix if suffix is not None else relative.suffix
+    stem, own_suffix = _name_parts(source)
+    kept = own_suffix if suffix is None else suffix
     if output is None:
-        target = source.path.with_name(f"{source.path.stem}{_MARK}{kept}")
+        target = source.path.with_name(f"{stem}{_MARK}{kept}")
     elif several or str(output).endswith(("/", os.sep)) or os.path.isdir(output):
-        target = Path(output) / relative.with_name(relative.stem + kept)
+        target = Path(output) / _folder(source) / f"{stem}{kept}"
     else:
         target = Path(output)
     format_for(target, "PNG")
@@ -221,12 +221,25 @@ def _common_folder(folders: set[Path]) -> Path | None:
         return None
 
 
-def _relative(source: Source) -> Path:
-    if source.is_stream:
-        return Path("stdin.png")
+def _folder(source: Source) -> Path:
+    """The folder of the photo, from the root on."""
     if source.root is None:
-        return Path(source.path.name)
-    return Path(os.path.relpath(os.path.abspath(source.path), os.path.abspath(source.root)))
+        return Path()
+    return Path(os.path.relpath(os.path.abspath(source.path.parent), os.path.abspath(source.root)))
+
+
+def _name_parts(source: Source) -> tuple[str, str]:
+    """Name and suffix of the photo. Where a suffix says no format (``photo.jpg!large``), the bytes do."""
+    if source.is_stream:
+        return "stdin", ".png"
+    if format_of_suffix(source.path.suffix):
+        return source.path.stem, source.path.suffix
+    try:
+        with source.path.open("rb") as file:
+            known = FORMATS.get(sniff(file.read(64)) or "")
+    except (OSError, ValueError):
+        known = None  # reading the photo will tell the user
+    return source.path.name, known.suffixes[0] if known else ".png"
 
 
 def _same(one: Path, other: Path) -> bool:
