@@ -19,10 +19,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command("restore")(restore.restore)
-app.command("classify")(classify.classify)
-app.command("train")(train.train)
-app.command("eval")(eval_command.evaluate)
+app.command("restore", epilog=restore.EXAMPLES)(restore.restore)
+app.command("classify", epilog=classify.EXAMPLES)(classify.classify)
+app.command("train", epilog=train.EXAMPLES)(train.train)
+app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
 
 
 def _version(value: bool) -> None:

@@ -8,23 +8,19 @@ from mio_cli.cli.options import Debug, Device, Json, Paths
 from mio_cli.cli.output import console, print_error, print_json, probability_table
 from mio_cli.core.errors import MioError
 
+EXAMPLES = "Example: mio classify holiday/ --json"
+
 
 def classify(paths: Paths, device: Device = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Tell what is wrong with photos: a probability for each of the seven degradations and for clean.
-
-    [bold]Example[/]
-
-      mio classify holiday/ --json
-    """
+    """Tell what is wrong with photos: a probability for each of the seven degradations and for clean."""
     # Imported late: `mio --help` must not wait for torch.
-    import torch
-
     from mio_cli.infer.auto import TaskClassifier
     from mio_cli.infer.batch import Outcome, exit_code, read_source
+    from mio_cli.infer.engine import choose_device
     from mio_cli.io import find_photos
 
     sources = find_photos(paths)
-    classifier = TaskClassifier(device=torch.device(device) if device else None)
+    classifier = TaskClassifier(device=choose_device(device))
     rows, outcomes = {}, []
     for source in sources:
         outcome = Outcome(source.path)

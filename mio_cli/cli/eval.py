@@ -10,6 +10,8 @@ import typer
 from mio_cli.cli.options import Debug, Device, Json
 from mio_cli.cli.output import console, error_console, print_json
 
+EXAMPLES = "Example: mio eval --data photos/ --group in-dis"
+
 
 def evaluate(
     data: Annotated[Path, typer.Option(help="Folder of clean photos; depth maps in its subfolder depth/.")],
@@ -22,26 +24,23 @@ def evaluate(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Degrade clean photos, restore them and print PSNR by task (RGB, border 4, 8 bits).
-
-    [bold]Example[/]
-
-      mio eval --data photos/ --group in-dis
-    """
+    """Degrade clean photos, restore them and print PSNR by task (RGB, border 4, 8 bits)."""
     # Imported late: `mio --help` must not wait for torch.
-    import torch
     from rich.progress import Progress
     from rich.table import Table
 
     from mio_cli.core.tasks import CLEAN
     from mio_cli.evaluate.run import MODES, summarise
     from mio_cli.evaluate.run import evaluate as run
+    from mio_cli.infer.engine import choose_device
     from mio_cli.infer.restorer import Restorer
-    from mio_cli.train.data import find_photos
+    from mio_cli.io import find_photos
 
-    restorer = Restorer(model, device=torch.device(device) if device else None)
-    photos = find_photos(data)
-    with Progress(console=error_console, transient=True, disable=as_json) as progress:
+    restorer = Restorer(model, device=choose_device(device))
+    photos = [source.path for source in find_photos([str(data / "*")])]
+    with Progress(
+        console=error_console, transient=True, disable=as_json or not error_console.is_terminal
+    ) as progress:
         bar = progress.add_task("evaluating")
         scores = list(
             run(photos, restorer, severity=group, seed=seed,

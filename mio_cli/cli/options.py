@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 Paths = Annotated[
-    list[str], typer.Argument(metavar="PATH...", help="Photos, folders (with all below them) or globs.")
+    list[str], typer.Argument(metavar="PATH", help="Photos, folders (with all below them) or globs.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]

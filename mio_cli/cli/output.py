@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mio_cli.core.errors import MioError
@@ -27,6 +28,24 @@ def print_error(error: MioError, *, debug: bool = False) -> None:
         traceback.print_exception(error)
     remedy = f" [dim]→ {escape(error.hint)}[/]" if error.hint else ""
     error_console.print(f"[red]error:[/] {escape(error.message)}{remedy}")
+
+
+def print_note(text: str) -> None:
+    """One line on stderr: something went otherwise than asked, but went on."""
+    error_console.print(f"[yellow]note:[/] {escape(text)}")
+
+
+def file_progress(*, visible: bool) -> Progress:
+    """A bar over all files with the current one's name and the time left; none where nobody watches."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+        console=error_console,
+        transient=True,
+        disable=not (visible and error_console.is_terminal),
+    )
 
 
 def print_json(record: Mapping[str, object]) -> None:

@@ -8,20 +8,28 @@ from typing import Annotated
 import typer
 
 from mio_cli.cli.options import Debug, Device, Json, Paths
-from mio_cli.cli.output import console, error_console, outcome_line, outcome_record, print_error, print_json
+from mio_cli.cli.output import (
+    console,
+    error_console,
+    file_progress,
+    outcome_line,
+    outcome_record,
+    print_error,
+    print_json,
+    print_note,
+)
 from mio_cli.core.errors import UsageError
 from mio_cli.core.tasks import Task, parse_task
 
-EXAMPLES = """
-[bold]Examples[/]
+EXAMPLES = """Examples:
 
-  mio restore photo.jpg                        find out what is wrong and restore it
+mio restore photo.jpg — find out what is wrong and restore it
 
-  mio restore holiday/ -o restored/            a folder, its structure kept
+mio restore holiday/ -o restored/ — a folder, its structure kept
 
-  mio restore old.png --task denoise           you know better than the classifier
+mio restore old.png --task denoise — you know better than the classifier
 
-  mio restore small.jpg --task sr --scale 4    enlarge four times
+mio restore small.jpg --task sr --scale 4 — enlarge four times
 """
 
 
@@ -66,27 +74,18 @@ def restore(
     if scale != 1 and (tasks != {Task.SR: 1.0} or scale not in (2, 3, 4)):
         raise UsageError(f"cannot use --scale {scale} here", hint="enlarge with --task sr --scale 2, 3 or 4")
     # Imported late: `mio --help` must not wait for torch.
-    import torch
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     from mio_cli.infer.batch import Options, Outcome, exit_code, restore_files
+    from mio_cli.infer.engine import choose_device
     from mio_cli.infer.restorer import Restorer
     from mio_cli.io import DEFAULT_MAX_PIXELS, Source, find_photos
 
     sources = find_photos(paths, skip=output)
     options = Options(tasks, adaptive, scale, output, compare, max_pixels or DEFAULT_MAX_PIXELS)
-    restorer = Restorer(
-        model, device=torch.device(device) if device else None, tile=tile,
-        note=lambda text: error_console.print(f"[yellow]note:[/] {text}"),
-    )  # fmt: skip
+    restorer = Restorer(model, device=choose_device(device), tile=tile, note=print_note)
     outcomes: list[Outcome] = []
     # Text must not mix with a photo on standard output.
     report = error_console if any(source.is_stream for source in sources) else console
-    progress = Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(), console=error_console, transient=True, disable=as_json,
-    )  # fmt: skip
-    with progress:
+    with file_progress(visible=not as_json) as progress:
         overall = progress.add_task("restoring", total=len(sources))
 
         def advance(source: Source, done: int, total: int) -> None:
@@ -105,6 +104,3 @@ def restore(
     if failed and len(outcomes) > 1:
         error_console.print(f"{len(outcomes) - failed} of {len(outcomes)} photos done, {failed} failed")
     raise typer.Exit(exit_code(outcomes))
-
-
-restore.__doc__ = (restore.__doc__ or "") + EXAMPLES

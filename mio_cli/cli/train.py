@@ -31,6 +31,9 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
+EXAMPLES = "Example: mio train --recipe mio-small --data photos/ -o runs/mio-small --max-time 150m"
+
+
 def train(
     recipe: Annotated[str, typer.Option(help="A recipe's name or TOML file.")],
     data: Annotated[list[Path], typer.Option(help="Folder of clean photos; may be given several times.")],
@@ -45,12 +48,7 @@ def train(
     save_every: Annotated[str, typer.Option(metavar="5m", help="Time between checkpoints.")] = "5m",
     debug: Debug = False,
 ) -> None:
-    """Train a model on a folder of clean photos, degraded on the fly.
-
-    [bold]Example[/]
-
-      mio train --recipe mio-small --data photos/ -o runs/mio-small --max-time 150m
-    """
+    """Train a model on a folder of clean photos, degraded on the fly."""
     # Imported late: `mio --help` must not wait for torch.
     from mio_cli.core.recipe import load_recipe
     from mio_cli.train.loop import Trainer

@@ -13,7 +13,7 @@ from mio_cli.arch.classifier import Classifier
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.hub.folder import load_model_folder, read_config
 from mio_cli.hub.registry import DEFAULT_CLASSIFIER, model_folder
-from mio_cli.infer.engine import default_device, to_tensor
+from mio_cli.infer.engine import choose_device, to_tensor
 
 CONFIDENT = 0.6
 """From this probability on, auto trusts the classifier: the task's prompt, or leaving the photo alone."""
@@ -65,7 +65,7 @@ class TaskClassifier:
 
     def __init__(self, model: str = DEFAULT_CLASSIFIER, *, device: torch.device | None = None) -> None:
         folder = model_folder(model)
-        self.device = device or default_device()
+        self.device = device or choose_device()
         self.net = cast(Classifier, load_model_folder(folder).to(self.device))
         self.temperature = float(read_config(folder).get("temperature", 1.0))
         self.names = [*(task.value for task in CLASS_ORDER), CLEAN][: self.net.config.classes]

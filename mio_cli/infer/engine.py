@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptExtractor
 from mio_cli.arch.spec import ModelSpec
-from mio_cli.core.errors import MioError
-from mio_cli.infer.tiles import Span, plan_axis, round_up
+from mio_cli.core.errors import MioError, UsageError
+from mio_cli.infer.tiles import BLEND, Span, plan_axis, round_up
 
 TILE = 1024
 """Side of a tile in pixels: the compact network then needs about half a gigabyte."""
@@ -28,9 +28,20 @@ Advance = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
 
 
-def default_device() -> torch.device:
-    """CUDA if there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def choose_device(name: str | None = None) -> torch.device:
+    """The device called ``name``; by default CUDA if there is one, else the CPU.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UsageError(f"there is no device '{name}' here", hint="use --device cpu") from None
+    return device
 
 
 def to_tensor(photo: np.ndarray, device: torch.device) -> Tensor:
@@ -72,7 +83,7 @@ class Engine:
         halo: int = HALO,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.device = device or default_device()
+        self.device = device or choose_device()
         self.net = net.to(self.device)
         self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
@@ -147,7 +158,7 @@ class Engine:
                 if not _out_of_memory(error):
                     raise
                 smaller = round_up(self.tile // 2, self.spec.multiple)
-                if smaller <= 2 * self.halo + self.spec.multiple:
+                if smaller <= 2 * self.halo + 6 * BLEND + self.spec.multiple:
                     raise MioError(
                         "not enough memory even for small tiles", hint="close other programs"
                     ) from None

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+
+BLEND = 8
+"""Half the width, in pixels, of the ramp from one tile's result to the next's."""
 
 
 @dataclass(frozen=True)
@@ -30,33 +34,37 @@ def round_up(length: int, multiple: int) -> int:
 def plan_axis(length: int, tile: int, halo: int, multiple: int) -> list[Span]:
     """Cover ``length`` pixels by tiles of ``tile`` pixels that start at multiples of ``multiple``.
 
-    Neighbours overlap by at least twice ``halo``. In the middle half of an overlap the result passes
-    from one tile to the next along a straight ramp; the outer quarters, where a tile feels its own
-    border most, are not used.
+    Every pixel that a tile contributes lies at least ``halo`` pixels inside it (photo borders aside).
+    Between neighbours the result passes from one to the other along a straight ramp of
+    ``2 * BLEND`` pixels in the middle of their overlap.
 
     Args:
-        tile: a multiple of ``multiple``, larger than ``2 * halo``.
+        tile: a multiple of ``multiple``.
+
+    Raises:
+        ValueError: the tiles are too small for such a halo.
     """
     padded = round_up(length, multiple)
     if padded <= tile:
         return [Span(0, padded, np.ones(padded, np.float32))]
-    step = (tile - 2 * halo) // multiple * multiple
-    if step <= 0:
+    step = (tile - 2 * (halo + BLEND)) // multiple * multiple
+    # Four ramps must fit into a step, so that those of the last tile, which may lie closer, stay apart.
+    if step < 4 * BLEND:
         raise ValueError(f"tiles of {tile} pixels leave nothing between halos of {halo}")
     starts = [*range(0, padded - tile, step), padded - tile]
+    middles = [(start + before + tile) / 2 for before, start in pairwise(starts)]
     spans = []
     for index, start in enumerate(starts):
         positions = np.arange(start, start + tile) + 0.5
         weight = np.ones(tile, np.float32)
         if index > 0:
-            weight *= _rise(positions, start, starts[index - 1] + tile)
+            weight *= _rise(positions, middles[index - 1])
         if index + 1 < len(starts):
-            weight *= 1 - _rise(positions, starts[index + 1], start + tile)
+            weight *= 1 - _rise(positions, middles[index])
         spans.append(Span(start, start + tile, weight))
     return spans
 
 
-def _rise(positions: np.ndarray, low: int, high: int) -> np.ndarray:
-    """A ramp from 0 to 1 over the middle half of [low, high]."""
-    quarter = (high - low) / 4
-    return np.clip((positions - low - quarter) / (2 * quarter), 0, 1).astype(np.float32)
+def _rise(positions: np.ndarray, middle: float) -> np.ndarray:
+    """A ramp from 0 to 1 around ``middle``."""
+    return np.clip((positions - middle) / (2 * BLEND) + 0.5, 0, 1).astype(np.float32)

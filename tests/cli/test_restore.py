@@ -1,0 +1,272 @@
+"""``mio restore`` as a photographer meets it: real photos, real processes, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+from mio_cli.hub.registry import registered
+from tests.conftest import Mio, load, save
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_auto_finds_the_noise_and_removes_it(
+    mio: Mio, clean: np.ndarray, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    photo = save(noisy, tmp_path / "photo.png")
+    before = photo.read_bytes()
+    done = mio("restore", photo, "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["tasks"] == {"noise": 1.0}
+    assert record["probabilities"]["noise"] > 0.6
+    assert sum(record["probabilities"].values()) == pytest.approx(1, abs=0.01)
+    restored = load(tmp_path / "photo.restored.png")
+    gain = peak_signal_noise_ratio(clean, restored) - peak_signal_noise_ratio(clean, noisy)
+    assert gain > 5
+    assert photo.read_bytes() == before
+    assert files(tmp_path) == ["photo.png", "photo.restored.png"]
+
+
+def test_the_task_and_the_mode_matter(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    photo = save(noisy, tmp_path / "photo.png")
+    results = []
+    for words in (["--task", "denoise"], ["--task", "N"], ["--task", "dehaze"], ["--adaptive"]):
+        target = tmp_path / ("-".join(words) + ".png")
+        assert mio("restore", photo, *words, "-o", target).returncode == 0
+        results.append(load(target))
+    assert np.array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+    assert not np.array_equal(results[0], results[3])
+
+
+def test_a_clean_photo_is_copied_byte_for_byte(mio: Mio, tmp_path: Path) -> None:
+    photo = save(np.full((64, 64, 3), 128, np.uint8), tmp_path / "a.png")
+    classified = json.loads(mio("classify", photo, "--json").stdout)["probabilities"]
+    done = json.loads(mio("restore", photo, "--json").stdout)
+    if max(classified, key=classified.get) == "clean" and classified["clean"] >= 0.6:
+        assert (done["status"], done["mode"]) == ("copied", "none")
+        assert (tmp_path / "a.restored.png").read_bytes() == photo.read_bytes()
+    else:
+        assert done["mode"] in ("explicit", "adaptive")
+
+
+def test_a_folder_is_mirrored_and_failures_do_not_stop_it(
+    mio: Mio, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    album = tmp_path / "album"
+    small = noisy[:64, :80]
+    for name in ("one.jpg", "trip/two.png", "trip/day 2/three.webp"):
+        save(small, album / name)
+    (album / "trip/text.jpg").write_text("not a photo")
+    whole = save(noisy, tmp_path / "whole.jpg").read_bytes()
+    (album / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (album / "empty.png").touch()
+    (album / "notes.txt").write_text("no photo at all")
+    done = mio("restore", album, "-o", tmp_path / "out", "--task", "noise")
+    assert done.returncode == 3
+    assert files(tmp_path / "out") == ["one.jpg", "trip/day 2/three.webp", "trip/two.png"]
+    for name in ("text.jpg", "cut.jpg", "empty.png"):
+        [line] = [line for line in done.stderr.splitlines() if name in line]
+        assert "→" in line, "an error names a remedy"
+    assert "3 of 6" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["missing.jpg"], 1, ["missing.jpg", "no such file"]),
+        (["empty.jpg"], 1, ["empty.jpg"]),
+        (["text.jpg"], 1, ["text.jpg"]),
+        (["nothing"], 2, ["nothing", "no photos"]),
+        (["*.xyz"], 2, ["*.xyz"]),
+        (["photo.png", "--task", "magic"], 2, ["magic", "lowlight"]),
+        (["photo.png", "--task", "rain", "--adaptive"], 2, ["--adaptive"]),
+        (["photo.png", "--task", "noise", "--scale", "4"], 2, ["--task sr"]),
+        (["photo.png", "--task", "sr", "--scale", "5"], 2, ["--scale 2, 3 or 4"]),
+        (["photo.png", "-o", "photo.png"], 2, ["photo.png"]),
+        (["photo.png", "--model", "nobody"], 1, ["nobody", "mio-small"]),
+        (["photo.png", "--max-pixels", "100"], 1, ["photo.png", "--max-pixels"]),
+        (["photo.png", "-o", "locked/out.png"], 1, ["locked"]),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_plain_line(
+    mio: Mio, noisy: np.ndarray, tmp_path: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    save(noisy[:32, :32], tmp_path / "photo.png")
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "text.jpg").write_text("hello")
+    (tmp_path / "nothing").mkdir()
+    # A file where a folder is needed cannot be written to even by root, for whom no folder is read-only.
+    (tmp_path / "locked").write_text("")
+    before = files(tmp_path)
+    done = mio("restore", *arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.strip()]
+    assert line.startswith("error:")
+    assert all(word in line for word in words), line
+    assert files(tmp_path) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_an_error_and_left_alone(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    photo = save(noisy[:32, :32], tmp_path / "photo.png")
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o555)
+    done = mio("restore", photo, "--task", "noise", "-o", locked)
+    assert done.returncode == 1
+    assert "locked" in done.stderr
+    assert files(locked) == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "garbage"])
+def test_damaged_weights_are_refused(mio: Mio, noisy: np.ndarray, tmp_path: Path, damage: str) -> None:
+    photo = save(noisy[:32, :32], tmp_path / "photo.png")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    embedded = registered()["mio-small"].folder
+    weights = (embedded / "model.safetensors").read_bytes()
+    (folder / "config.json").write_bytes((embedded / "config.json").read_bytes())
+    damaged = {
+        "truncated": weights[:-1000],
+        "changed": b"\xff" * 64 + weights[64:],
+        "garbage": b"no weights",
+    }[damage]
+    (folder / "model.safetensors").write_bytes(damaged)
+    done = mio("restore", photo, "--task", "noise", "--model", folder)
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if line.strip()]
+    assert "model.safetensors" in line
+    assert "damaged" in line
+
+
+def test_tiny_photos_restore(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    save(noisy[:1, :1], tmp_path / "in" / "one.png")
+    save(noisy[:5, :7], tmp_path / "in" / "seven.png")
+    for words in ([], ["--task", "haze"], ["--adaptive"]):
+        done = mio("restore", tmp_path / "in", "-o", tmp_path / "out", *words)
+        assert done.returncode == 0, done.stderr
+        assert load(tmp_path / "out" / "one.png").shape == (1, 1, 3)
+        assert load(tmp_path / "out" / "seven.png").shape == (5, 7, 3)
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_super_resolution_enlarges_and_beats_bicubic(
+    mio: Mio, clean: np.ndarray, tmp_path: Path, scale: int
+) -> None:
+    height, width = clean.shape[:2]
+    reduced = Image.fromarray(clean).resize((width // scale, height // scale), Image.Resampling.BICUBIC)
+    photo = save(np.asarray(reduced), tmp_path / "small.png")
+    done = mio("restore", photo, "--task", "sr", "--scale", scale, "-o", tmp_path / "large.png")
+    assert done.returncode == 0, done.stderr
+    enlarged = load(tmp_path / "large.png")
+    assert enlarged.shape == clean.shape
+    bicubic = np.asarray(reduced.resize((width, height), Image.Resampling.BICUBIC))
+    if scale == 4:
+        assert peak_signal_noise_ratio(clean, enlarged) > peak_signal_noise_ratio(clean, bicubic) + 0.2
+
+
+def test_transparency_grows_with_the_photo(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    alpha = np.zeros(noisy.shape[:2], np.uint8)
+    alpha[:, : noisy.shape[1] // 2] = 255
+    photo = save(np.dstack([noisy, alpha])[:64, 160:240], tmp_path / "a.png")
+    done = mio("restore", photo, "--task", "sr", "--scale", 2, "-o", tmp_path / "b.png")
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.mode == "RGBA"
+        assert image.size == (160, 128)
+        left, right = np.asarray(image)[:, :50, 3], np.asarray(image)[:, 80:, 3]
+    assert left.min() == 255
+    assert right.max() == 0
+
+
+def test_tiles_leave_no_trace(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    large = np.tile(noisy, (3, 2, 1))[:700, :760]
+    photo = save(large, tmp_path / "photo.png")
+    for task in ("noise", "haze", "lowlight"):
+        for tile in (256, 1024):
+            target = tmp_path / f"{task}{tile}.png"
+            assert mio("restore", photo, "--task", task, "--tile", tile, "-o", target).returncode == 0
+        tiled, whole = (load(tmp_path / f"{task}{tile}.png").astype(int) for tile in (256, 1024))
+        # A value on the edge between two levels may fall either way.
+        assert np.abs(tiled - whole).max() <= 1
+
+
+def test_before_and_after_picture(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    photo = save(noisy, tmp_path / "photo.png")
+    assert mio("restore", photo, "--task", "noise", "--compare").returncode == 0
+    sheet = load(tmp_path / "photo.compare.jpg")
+    height, width = noisy.shape[:2]
+    assert sheet.shape == (height, 2 * width + 4, 3)
+    assert np.abs(sheet[:, :width].astype(int) - noisy).mean() < 6
+    assert (
+        cv2.Laplacian(sheet[:, width + 4 :], cv2.CV_32F).std() < 0.6 * cv2.Laplacian(noisy, cv2.CV_32F).std()
+    )
+    # A second run must take neither for a photo of the user's.
+    assert mio("restore", tmp_path, "--task", "noise", "-o", tmp_path / "out").returncode == 0
+    assert files(tmp_path / "out") == ["photo.png"]
+
+
+def test_standard_input_to_standard_output(noisy: np.ndarray, clean: np.ndarray, tmp_path: Path) -> None:
+    import io
+    import subprocess
+    import sys
+
+    photo = save(noisy, tmp_path / "photo.png")
+    done = subprocess.run(
+        [sys.executable, "-m", "mio_cli", "restore", "-", "--task", "noise"],
+        input=photo.read_bytes(), capture_output=True, check=True, timeout=300,
+    )  # fmt: skip
+    restored = np.asarray(Image.open(io.BytesIO(done.stdout)).convert("RGB"))
+    assert peak_signal_noise_ratio(clean, restored) > peak_signal_noise_ratio(clean, noisy) + 5
+
+
+def test_what_the_camera_wrote_survives(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Camera & Sons"
+    photo = save(noisy, tmp_path / "photo.jpg", exif=exif, quality=90, dpi=(300, 300))
+    assert mio("restore", photo, "--task", "noise").returncode == 0
+    with Image.open(tmp_path / "photo.restored.jpg") as restored:
+        assert restored.size == noisy.shape[:2], "turned upright"
+        assert restored.getexif().get(0x0112, 1) == 1, "and not to be turned again"
+        assert restored.getexif()[0x010F] == "Camera & Sons"
+        assert restored.info["dpi"] == (300, 300)
+
+
+def test_help_waits_for_no_network_library(mio: Mio) -> None:
+    script = (
+        "import sys, runpy; sys.argv = ['mio', '--help']\n"
+        "try: runpy.run_module('mio_cli', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'cv2', 'PIL', 'numpy', 'safetensors'} & set(sys.modules)))"
+    )
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "restore" in done.stdout
+
+
+def test_options_are_few() -> None:
+    import inspect
+
+    from mio_cli.cli.restore import restore
+
+    assert list(inspect.signature(restore).parameters) == [
+        "paths", "task", "output", "adaptive", "scale", "compare", "model", "device", "tile", "max_pixels",
+        "as_json", "debug",
+    ]  # fmt: skip

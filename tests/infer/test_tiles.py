@@ -1,0 +1,87 @@
+"""Tiles cover every pixel exactly once, and nobody can see where they met."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mio_cli.arch import build_model
+from mio_cli.arch.prompts import PromptExtractor
+from mio_cli.core.errors import MioError
+from mio_cli.infer.engine import STRIP, Engine, to_tensor
+from mio_cli.infer.tiles import plan_axis
+
+
+@given(
+    length=st.integers(1, 5000), multiple=st.sampled_from([1, 8, 32]), halo=st.integers(0, 60),
+    tile=st.integers(6, 40),
+)  # fmt: skip
+def test_every_pixel_is_shared_out_once_and_away_from_tile_borders(
+    length: int, multiple: int, halo: int, tile: int
+) -> None:
+    spans = plan_axis(length, tile * 32, halo, multiple)
+    covered = np.zeros(max(span.stop for span in spans))
+    for span in spans:
+        assert span.start % multiple == 0
+        assert (span.stop - span.start) % multiple == 0
+        covered[span.start : span.stop] += span.weight
+        used = np.flatnonzero(span.weight)
+        assert span.start == 0 or used[0] >= halo
+        assert span.stop >= length or used[-1] < len(span.weight) - halo
+    assert len(covered) >= length
+    np.testing.assert_allclose(covered, 1, atol=1e-5)
+
+
+def noisy_photo(height: int, width: int) -> np.ndarray:
+    photo = skimage.data.astronaut()[:height, :width].astype(np.float32) / 255
+    noise = np.random.default_rng(0).normal(0, 0.1, photo.shape)
+    return np.clip(photo + noise, 0, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("mode", ["both", "adaptive", None])
+def test_tiled_equals_untiled_within_the_receptive_field(mode: str | None) -> None:
+    torch.manual_seed(0)
+    net = build_model(
+        "compact", prompt=mode, widths=(8, 8, 8), encoder=(1, 1), middle=1, decoder=(1, 1)
+    ).eval()  # fmt: skip
+    photo = noisy_photo(410, 333)
+    whole = Engine(net, tile=512)(photo)
+    tiled = Engine(net, tile=160, halo=net.spec.halo)(photo)
+    assert np.abs(whole - photo).max() > 0.05
+    np.testing.assert_allclose(tiled, whole, atol=2e-6)
+
+
+@pytest.mark.parametrize("rows", [16, 37, STRIP + 3, STRIP + 17, 2 * STRIP, 2 * STRIP + 29])
+def test_prompt_code_in_strips_is_the_whole_photos(rows: int) -> None:
+    torch.manual_seed(0)
+    extract = PromptExtractor(3)
+    engine = Engine(build_model("compact", prompt="adaptive", widths=(4, 4), encoder=(1,), decoder=(1,)))
+    photo = np.random.default_rng(1).random((rows, 45, 3), dtype=np.float32)
+    with torch.inference_mode():
+        whole = extract(to_tensor(photo, torch.device("cpu")))
+        strips = engine._mean_features(extract, photo)
+    torch.testing.assert_close(strips, whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (8, 8), (3, 300)])
+def test_photos_of_any_size_keep_it(size: tuple[int, int]) -> None:
+    net = build_model("compact", widths=(4, 4, 4, 4), encoder=(1, 1, 1), middle=1, decoder=(1, 1, 1)).eval()
+    photo = noisy_photo(*size)
+    assert Engine(net)(photo).shape == photo.shape
+
+
+def test_same_photo_same_bytes() -> None:
+    net = build_model("compact", widths=(4, 8), encoder=(1,), decoder=(1,)).eval()
+    photo = noisy_photo(200, 310)
+    assert Engine(net)(photo).tobytes() == Engine(net)(photo).tobytes()
+
+
+def test_a_network_gone_wrong_is_an_error_and_no_black_picture() -> None:
+    net = build_model("compact", widths=(4, 8), encoder=(1,), decoder=(1,)).eval()
+    net.ending.bias.data.fill_(float("nan"))
+    with pytest.raises(MioError, match="not numbers"):
+        Engine(net)(noisy_photo(64, 64))
