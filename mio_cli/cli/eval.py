@@ -34,10 +34,10 @@ def evaluate(
     from mio_cli.evaluate.run import evaluate as run
     from mio_cli.infer.engine import choose_device
     from mio_cli.infer.restorer import Restorer
-    from mio_cli.io import find_photos
+    from mio_cli.io import photos_in
 
     restorer = Restorer(model, device=choose_device(device))
-    photos = [source.path for source in find_photos([str(data / "*")])]
+    photos = photos_in(data)
     with Progress(
         console=error_console, transient=True, disable=as_json or not error_console.is_terminal
     ) as progress:

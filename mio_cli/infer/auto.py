@@ -70,14 +70,17 @@ class TaskClassifier:
         self.temperature = float(read_config(folder).get("temperature", 1.0))
         self.names = [*(task.value for task in CLASS_ORDER), CLEAN][: self.net.config.classes]
 
-    @torch.inference_mode()
     def __call__(self, photo: np.ndarray) -> dict[str, float]:
         """Probabilities by class name for H×W×3 float32 in [0, 1] of any size."""
-        logits = torch.stack([self._logits(crop) for crop in _crops(photo)]).mean(dim=0)
-        probabilities = (logits / self.temperature).softmax(dim=0).tolist()
+        probabilities = (self.logits(photo) / self.temperature).softmax(dim=0).tolist()
         return dict(zip(self.names, probabilities, strict=True))
 
-    def _logits(self, crop: np.ndarray) -> torch.Tensor:
+    @torch.inference_mode()
+    def logits(self, photo: np.ndarray) -> torch.Tensor:
+        """One number for each class, before temperature and softmax, on the CPU."""
+        return torch.stack([self._crop_logits(crop) for crop in _crops(photo)]).mean(dim=0).cpu()
+
+    def _crop_logits(self, crop: np.ndarray) -> torch.Tensor:
         least = self.net.spec.minimum
         grow = [(0, max(0, least - side)) for side in crop.shape[:2]]
         crop = np.ascontiguousarray(np.pad(crop, (*grow, (0, 0)), mode="edge"))

@@ -1,7 +1,7 @@
 """Files to pictures and back: formats, colour profiles, metadata, and what the command line names."""
 
 from mio_cli.io.read import DEFAULT_MAX_PIXELS, read_picture
-from mio_cli.io.sources import Source, find_photos, output_path, output_paths
+from mio_cli.io.sources import Source, find_photos, output_path, output_paths, photos_in
 from mio_cli.io.write import encode_picture, losses, write_picture
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "losses",
     "output_path",
     "output_paths",
+    "photos_in",
     "read_picture",
     "write_picture",
 ]

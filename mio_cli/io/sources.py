@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mio_cli.core.errors import UsageError
+from mio_cli.core.errors import DataError, UsageError
 from mio_cli.io.formats import FORMATS, READABLE, format_for, format_of_suffix, sniff
 
 STREAM = Path("-")
@@ -79,6 +79,18 @@ def find_photos(paths: Sequence[str], *, skip: Path | None = None) -> list[Sourc
         key = "-" if source.is_stream else os.path.realpath(source.path)
         unique.setdefault(key, replace(source, root=rooted[source]))
     return list(unique.values())
+
+
+def photos_in(folder: Path) -> list[Path]:
+    """The photos directly in ``folder``, in natural order; depth maps live in a subfolder.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = [path for path in folder.glob("*") if path.is_file() and _is_wanted(path.name)]
+    if not found:
+        raise DataError(f"no photos in {folder}", hint=f"mio reads {READABLE}")
+    return sorted(found, key=natural_key)
 
 
 def output_path(
@@ -175,7 +187,7 @@ def _is_wanted(name: str) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.stem.endswith(_MARK)
+    return path.stem.endswith((_MARK, ".compare"))
 
 
 def _expand(pattern: str, skip: Path | None) -> Iterator[Source]:

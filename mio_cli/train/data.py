@@ -21,8 +21,8 @@ from mio_cli.core.paths import atomic_path, cache_dir
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, degrade, draw
 from mio_cli.degrade.haze import fallback_depth
+from mio_cli.io import photos_in
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"}
 CLEAN_INDEX = len(CLASS_ORDER)
 """Class index of an undegraded sample, after the seven tasks."""
 
@@ -46,18 +46,6 @@ class Batch:
             photos.to(device, memory_format=torch.channels_last) for photos in (self.degraded, self.clean)
         )
         return Batch(degraded, clean, self.label.to(device))
-
-
-def find_photos(folder: Path) -> list[Path]:
-    """The photos directly in ``folder`` in name order (depth maps live in its subfolder ``depth``).
-
-    Raises:
-        DataError: there are none.
-    """
-    found = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
-    if not found:
-        raise DataError(f"no photos in {folder}", hint="name a folder of JPEG, PNG, WebP, AVIF or TIFF files")
-    return found
 
 
 def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -88,7 +76,7 @@ class PhotoCache:
     """
 
     def __init__(self, folders: Iterable[Path], minimum: int = 128) -> None:
-        paths = [path for folder in folders for path in find_photos(folder)]
+        paths = [path for folder in folders for path in photos_in(folder)]
         facts = [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in paths]
         digest = hashlib.sha256(json.dumps([facts, minimum]).encode()).hexdigest()[:16]
         data_path = cache_dir() / "photos" / f"{digest}.u8"
