@@ -10,14 +10,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import BytesIO
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageCms
 
-Array = npt.NDArray[np.floating]
+from mio_cli.core.picture import Pixels
+
+_Float = TypeVar("_Float", bound=np.floating)
 
 _SRGB_TO_XYZ = np.array(
     [[0.436065, 0.385147, 0.143066], [0.222493, 0.716888, 0.060608], [0.013916, 0.097076, 0.714096]]
@@ -25,22 +28,23 @@ _SRGB_TO_XYZ = np.array(
 """Linear sRGB to XYZ under ICC's D50 white."""
 
 _CODES = 65_536
-_ROWS = 128  # rows converted at a time: float64 intermediates stay in cache and out of the way
+_STEPS = 1 << 20
+_ROWS = 32  # rows converted at a time, so that intermediates stay in the cache
 _HALF_STEP = 0.5 / 255
 
 
-def srgb_to_linear(values: Array) -> Array:
+def srgb_to_linear(values: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
     """sRGB-encoded values to linear light; odd-symmetric below zero, so that it has an inverse everywhere."""
     size = np.abs(values)
     linear = np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
-    return np.asarray(np.copysign(linear, values))
+    return np.copysign(linear, values)
 
 
-def linear_to_srgb(values: Array) -> Array:
+def linear_to_srgb(values: npt.NDArray[_Float]) -> npt.NDArray[_Float]:
     """Inverse of :func:`srgb_to_linear`."""
     size = np.abs(values)
     encoded = np.where(size <= 0.04045 / 12.92, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
-    return np.asarray(np.copysign(encoded, values))
+    return np.copysign(encoded, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,26 +59,35 @@ class Profile:
     curves: npt.NDArray[np.float64]
     matrix: npt.NDArray[np.float64]
 
-    def to_srgb(self, codes: npt.NDArray[np.integer], white: int) -> npt.NDArray[np.float32]:
+    def to_srgb(self, codes: npt.NDArray[np.integer], white: int) -> Pixels:
         """Integer codes H×W×3, ``white`` being full scale, to sRGB values, beyond [0, 1] where need be."""
-        scale = (_CODES - 1) // white
+        tables = self.curves[:, :: (_CODES - 1) // white].astype(np.float32)
+        matrix = self.matrix.T.astype(np.float32)
         result = np.empty(codes.shape, np.float32)
         for top in range(0, len(codes), _ROWS):
-            block = codes[top : top + _ROWS].astype(np.int64) * scale
-            linear = np.stack([self.curves[c][block[..., c]] for c in range(3)], axis=-1)
-            result[top : top + _ROWS] = linear_to_srgb(linear @ self.matrix.T)
+            block = codes[top : top + _ROWS]
+            linear = np.stack([table[block[..., c]] for c, table in enumerate(tables)], axis=-1)
+            result[top : top + _ROWS] = linear_to_srgb(linear @ matrix)
         return result
 
-    def from_srgb(self, rgb: Array) -> npt.NDArray[np.float32]:
+    def from_srgb(self, rgb: Pixels) -> Pixels:
         """Inverse of :meth:`to_srgb`: values H×W×3 of this space in [0, 1]."""
-        back = np.linalg.inv(self.matrix)
-        grid = np.linspace(0.0, 1.0, _CODES)
+        matrix = np.linalg.inv(self.matrix).T.astype(np.float32)
         result = np.empty(rgb.shape, np.float32)
         for top in range(0, len(rgb), _ROWS):
-            linear = srgb_to_linear(rgb[top : top + _ROWS].astype(np.float64)) @ back.T
-            for channel, curve in enumerate(self.curves):
-                result[top : top + _ROWS, :, channel] = np.interp(linear[..., channel], curve, grid)
+            linear = srgb_to_linear(rgb[top : top + _ROWS]) @ matrix
+            steps = np.clip(linear_to_srgb(linear), 0.0, 1.0) * np.float32(_STEPS - 1) + np.float32(0.5)
+            index = steps.astype(np.int32)
+            for channel, table in enumerate(self._inverse):
+                result[top : top + _ROWS, :, channel] = table[index[..., channel]]
         return result
+
+    @cached_property
+    def _inverse(self) -> Pixels:
+        """3×2²⁰, the value of this space for each step of sRGB-encoded light: even steps to the eye."""
+        light = srgb_to_linear(np.linspace(0.0, 1.0, _STEPS))
+        grid = np.linspace(0.0, 1.0, _CODES)
+        return np.stack([np.interp(light, curve, grid).astype(np.float32) for curve in self.curves])
 
     def is_srgb(self) -> bool:
         """Whether no colour moves by more than half an 8-bit step."""

@@ -21,6 +21,7 @@ class Format:
 
     Attributes:
         suffixes: file name endings, the usual one first.
+        grey: whether it has pixels of one channel.
         alpha: whether it has transparency.
         deep: whether it has 16 bits per channel.
         metadata: whether it holds ICC, EXIF and XMP.
@@ -28,6 +29,7 @@ class Format:
     """
 
     suffixes: tuple[str, ...]
+    grey: bool = True
     alpha: bool = True
     deep: bool = False
     metadata: bool = True
@@ -38,10 +40,10 @@ FORMATS: dict[str, Format] = {
     "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, longest=65_500),
     "PNG": Format((".png",), deep=True, longest=2**31 - 1),
     "TIFF": Format((".tif", ".tiff"), deep=True, longest=2**31 - 1),
-    "WEBP": Format((".webp",), longest=16_383),
-    "AVIF": Format((".avif",)),
+    "WEBP": Format((".webp",), grey=False, longest=16_383),
+    "AVIF": Format((".avif",), grey=False),
     "BMP": Format((".bmp", ".dib"), alpha=False, metadata=False),
-    "HEIF": Format((".heic", ".heif", ".hif")),
+    "HEIF": Format((".heic", ".heif", ".hif"), grey=False),
 }
 """Formats that are read and written, by Pillow's names."""
 

@@ -177,7 +177,7 @@ def _dpi(value: object) -> tuple[float, float] | None:
         x, y = (float(number) for number in value)  # type: ignore[attr-defined]
     except (TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if isfinite(x) and isfinite(y) and min(x, y) >= 1 else None
+    return (x, y) if isfinite(x) and isfinite(y) and 1 <= min(x, y) <= max(x, y) <= 65_535 else None
 
 
 def _byte_order(exif: bytes) -> str:

@@ -53,8 +53,9 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, 
     except MemoryError:
         raise PhotoError(f"{name}: not enough memory to decode it", hint="close other programs") from None
     except UnidentifiedImageError as error:
+        example = ", such as floating point" if file_format == "TIFF" else ""
         raise PhotoError(
-            f"{name}: damaged, or a kind of {file_format} that mio does not read, such as floating point",
+            f"{name}: damaged, or a kind of {file_format} that mio does not read{example}",
             hint="copy it again, or convert it to 8- or 16-bit RGB",
         ) from error
     except Exception as error:  # decoders meet damaged bytes with many kinds of exception
@@ -76,7 +77,8 @@ def _load(path: Path, name: str) -> bytes:
         with path.open("rb") as file:
             head = file.read(_HEAD)
             _check_format(head, name)  # before a film of many gigabytes is read
-            return head + file.read()
+            file.seek(0)
+            return file.read()
     except FileNotFoundError:
         raise PhotoError(f"{name}: no such file", hint="check the spelling and the folder") from None
     except PermissionError:
@@ -196,13 +198,13 @@ def _to_srgb(
         wide = profile.to_srgb(colours, white)
         rgb = np.clip(wide, 0.0, 1.0)
         wide -= rgb
-        return rgb, wide if np.abs(wide).max() > _NO_EXCESS else None, icc
+        return rgb, wide if max(wide.max(), -wide.min()) > _NO_EXCESS else None, icc
     if icc and has_tables(icc):
         eight = colours if white == 255 else (colours // 257).astype(np.uint8)
         converted = tables_to_srgb(Image.fromarray(eight), icc)
         if converted is not None:
             return np.asarray(converted, np.float32) / np.float32(255), None, None
-    return colours.astype(np.float32) / np.float32(white), None, icc
+    return np.divide(colours, np.float32(white), dtype=np.float32), None, icc
 
 
 def _oriented(codes: Codes, orientation: int) -> Codes:

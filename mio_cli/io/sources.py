@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ STREAM = Path("-")
 """Standard input as a source, standard output as a target."""
 
 _MARK = ".restored"
+_ARCHIVE_LEFTOVERS = "__MACOSX"  # a folder of previews in archives made by macOS
 
 
 @dataclass(frozen=True)
@@ -52,33 +52,11 @@ def find_photos(paths: Sequence[str], *, skip: Path | None = None) -> list[Sourc
     Raises:
         UsageError: a folder holds no photo, or a pattern matches none.
     """
-    named: list[Source] = []
-    found: list[Source] = []
-    order: list[Source] = []
-    for argument in paths:
-        if argument == "-" or (os.path.lexists(argument) and not os.path.isdir(argument)):
-            new = [Source(Path(argument))]
-            named += new
-        elif os.path.isdir(argument):
-            new = [Source(path, Path(argument)) for path in _walk(Path(argument), skip)]
-            if not new:
-                raise UsageError(f"'{argument}' holds no photos", hint=f"mio reads {READABLE}")
-            found += new
-        elif glob.has_magic(argument):
-            new = list(_expand(argument, skip))
-            if not new:
-                raise UsageError(f"no photo matches '{argument}'", hint="check the pattern and the folder")
-            found += new
-        else:
-            new = [Source(Path(argument))]
-            named += new
-        order += new
-    rooted = _unambiguous(named, found)
     unique: dict[str, Source] = {}
-    for source in order:
-        key = "-" if source.is_stream else os.path.realpath(source.path)
-        unique.setdefault(key, replace(source, root=rooted[source]))
-    return list(unique.values())
+    for argument in paths:
+        for source in _named_by(argument, skip):
+            unique.setdefault("-" if source.is_stream else os.path.realpath(source.path), source)
+    return _unambiguous(list(unique.values()))
 
 
 def photos_in(folder: Path) -> list[Path]:
@@ -166,18 +144,33 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts]
 
 
+def _named_by(argument: str, skip: Path | None) -> list[Source]:
+    if argument == "-" or (os.path.lexists(argument) and not os.path.isdir(argument)):
+        return [Source(Path(argument))]
+    if os.path.isdir(argument):
+        found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip)]
+        if not found:
+            raise UsageError(f"'{argument}' holds no photos", hint=f"mio reads {READABLE}")
+        return found
+    if glob.has_magic(argument):
+        found = list(_expand(argument, skip))
+        if not found:
+            raise UsageError(f"no photo matches '{argument}'", hint="check the pattern and the folder")
+        return found
+    return [Source(Path(argument))]
+
+
 def _walk(folder: Path, skip: Path | None) -> list[Path]:
+    """Photos below ``folder``, and subfolders that cannot be listed: reading them tells the user."""
     photos: list[Path] = []
     unreadable: list[Path] = []
-    forbidden = os.path.realpath(skip) if skip is not None else None
     for parent, folders, files in os.walk(folder, onerror=lambda e: unreadable.append(Path(e.filename))):
         folders[:] = [
             name
             for name in folders
-            if not name.startswith((".", "__MACOSX"))
-            and os.path.realpath(os.path.join(parent, name)) != forbidden
+            if not name.startswith((".", _ARCHIVE_LEFTOVERS)) and not _is_inside(Path(parent, name), skip)
         ]
-        photos += [Path(parent) / name for name in files if _is_wanted(name)]
+        photos += [Path(parent, name) for name in files if _is_wanted(name)]
     return sorted(photos + unreadable, key=natural_key)
 
 
@@ -194,6 +187,8 @@ def _expand(pattern: str, skip: Path | None) -> Iterator[Source]:
     """Photos that match, and photos in folders that match."""
     steady = Path(*_steady_parts(Path(pattern)))
     for match in sorted(map(Path, glob.glob(pattern, recursive=True)), key=natural_key):
+        if _is_inside(match, skip) or _ARCHIVE_LEFTOVERS in match.relative_to(steady).parts:
+            continue
         if match.is_dir():
             if "**" not in pattern:
                 yield from (Source(path, steady) for path in _walk(match, skip))
@@ -208,22 +203,29 @@ def _steady_parts(pattern: Path) -> Iterator[str]:
         yield part
 
 
-def _unambiguous(named: list[Source], found: list[Source]) -> dict[Source, Path | None]:
-    """The root of each source: the common parent folder, where names alone could collide.
+def _is_inside(path: Path, folder: Path | None) -> bool:
+    if folder is None:
+        return False
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
-    Photos from several folders are mirrored from the folder above them, so that ``2023/1.jpg`` and
-    ``2024/1.jpg`` both find a place.
+
+def _unambiguous(sources: list[Source]) -> list[Source]:
+    """The sources, with the folder above them all as their root where names alone could collide.
+
+    ``2023/1.jpg`` and ``2024/1.jpg`` both find a place in one output folder, whether named one by one or
+    by their folders.
     """
-    roots: dict[Source, Path | None] = {source: source.root for source in named + found}
-    searched = {source.root for source in found if source.root is not None}
-    if len(searched) > 1:
-        above = _common_folder(searched)
-        roots |= dict.fromkeys(found, above)
-    names = Counter(path.name for path in {source.path for source in named})
-    if names and max(names.values()) > 1:
-        above = _common_folder({source.path.parent for source in named if not source.is_stream})
-        roots |= dict.fromkeys(named, above)
-    return roots
+    searched = {source.root for source in sources if source.root is not None}
+    named = [source.path for source in sources if source.root is None and not source.is_stream]
+    shared_root = _common_folder(searched) if len(searched) > 1 else None
+    names_collide = len({path.name for path in named}) < len(named)
+    shared_parent = _common_folder({path.parent for path in named}) if names_collide else None
+    return [
+        source
+        if source.is_stream
+        else replace(source, root=shared_parent if source.root is None else shared_root or source.root)
+        for source in sources
+    ]
 
 
 def _common_folder(folders: set[Path]) -> Path | None:

@@ -110,13 +110,10 @@ def encode_tiff(
     dpi: tuple[float, float] | None = None,
 ) -> bytes:
     """A TIFF file of ``codes``, uint8 or uint16 H×W×C with C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA.
-    Grey with alpha of 16 bits is stored as RGBA, because few programs read it.
 
     Compressed by Deflate with horizontal differences, which every reader of TIFF 6.0 knows.
     ``exif`` is a blob as in :class:`~mio_cli.core.picture.Picture`.
     """
-    if codes.dtype == np.uint16 and codes.shape[2] == 2:
-        codes = codes[..., [0, 0, 0, 1]]
     height, width, channels = codes.shape
     tags = ImageFileDirectory_v2(prefix=b"II")
     with pillow_at_ease():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import struct
+from dataclasses import replace
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +16,7 @@ from PIL import Image
 from mio_cli.core.errors import PhotoError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.picture import Picture
-from mio_cli.io.colour import matrix_profile
+from mio_cli.io.colour import colour_space, matrix_profile
 from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix
 from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
 from mio_cli.io.pillow import enable_heif
@@ -84,13 +86,11 @@ def encode_picture(
     try:
         if file_format == "HEIF":
             enable_heif(name)
-        codes = _codes(picture, file_format)
-        if file_format in ("PNG", "TIFF"):
-            return _encode_exact(picture, codes, file_format)
-        return _encode_by_pillow(picture, codes, file_format, quality)
+        kept = _for_format(picture, file_format)
+        return _encode(kept, _codes(kept, neutral=picture.grey), file_format, quality)
     except MemoryError:
         raise PhotoError(f"{name}: not enough memory to encode it", hint="close other programs") from None
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, struct.error) as error:
         raise PhotoError(f"{name}: cannot be encoded as {file_format} ({error})") from error
 
 
@@ -104,6 +104,10 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
         (picture.alpha is not None and not holds.alpha, f"{name} has no transparency: every pixel is opaque"),
         (picture.bit_depth == 16 and not holds.deep, f"{name} has 8 bits per channel: finer steps are lost"),
         (any(metadata) and not holds.metadata, f"{name} holds no metadata: EXIF, XMP and the like are lost"),
+        (
+            picture.iptc and name not in ("JPEG", "TIFF", "BMP"),
+            f"{name} holds no IPTC captions: they are lost",
+        ),
         (long_blocks, f"{name} holds no metadata above 64 kB: the longest parts are lost"),
     )
     return tuple(sentence for lost, sentence in found if lost)
@@ -117,23 +121,37 @@ def _known_format(name: str) -> str:
     return file_format
 
 
-def _codes(picture: Picture, file_format: str) -> Codes:
-    """Integer pixels in the photo's own colours, rounded: H×W×C, C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA."""
+def _for_format(picture: Picture, file_format: str) -> Picture:
+    """The picture without what the format cannot hold; see :func:`losses`."""
     holds = FORMATS[file_format]
-    deep = picture.bit_depth == 16 and holds.deep
-    white, dtype = (65_535, np.uint16) if deep else (255, np.uint8)
-    profile = matrix_profile(picture.icc) if picture.icc and holds.metadata else None
+    depth = picture.bit_depth if holds.deep else 8
+    alpha = picture.alpha if holds.alpha else None
+    rare = file_format == "TIFF" and depth == 16 and alpha is not None  # few programs read it in grey
+    one_channel = picture.grey and holds.grey and not rare
+    kept = picture.icc is not None and (one_channel or colour_space(picture.icc) != "GRAY")
+    icc = picture.icc if kept and holds.metadata else None
+    exif = with_size(picture.exif, picture.width, picture.height) if picture.exif else None
+    return replace(picture, bit_depth=depth, alpha=alpha, grey=one_channel, icc=icc, exif=exif)
+
+
+def _codes(picture: Picture, neutral: bool) -> Codes:
+    """Integer pixels in the photo's own colours, rounded: H×W×C, C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA.
+
+    ``neutral`` makes the colours grey, whatever the number of channels.
+    """
+    white, dtype = (65_535, np.uint16) if picture.bit_depth == 16 else (255, np.uint8)
+    profile = matrix_profile(picture.icc) if picture.icc else None
     if profile is not None and profile.is_srgb():
         profile = None
     colours = 1 if picture.grey else 3
-    alpha = picture.alpha if holds.alpha else None
+    alpha = picture.alpha
     codes = np.empty((picture.height, picture.width, colours + (alpha is not None)), dtype)
     for top in range(0, picture.height, _ROWS):
         rows = slice(top, top + _ROWS)
         rgb = picture.rgb[rows]
         if profile is not None:
             rgb = profile.from_srgb(rgb if picture.excess is None else rgb + picture.excess[rows])
-        if picture.grey:
+        if neutral:
             rgb = (rgb @ _LUMA)[..., None]
         codes[rows, :, :colours] = np.rint(np.clip(rgb, 0.0, 1.0) * white)
         if alpha is not None:
@@ -141,21 +159,15 @@ def _codes(picture: Picture, file_format: str) -> Codes:
     return codes
 
 
-def _encode_exact(picture: Picture, codes: Codes, file_format: str) -> bytes:
-    exif = _exif(picture)
+def _encode(picture: Picture, codes: Codes, file_format: str, quality: int | None) -> bytes:
+    icc, exif, xmp, iptc, dpi = picture.icc, picture.exif, picture.xmp, picture.iptc, picture.dpi
     if file_format == "TIFF":
-        return encode_tiff(
-            codes, icc=picture.icc, exif=exif, xmp=picture.xmp, iptc=picture.iptc, dpi=picture.dpi
-        )
-    bare = exif.removeprefix(EXIF_MARKER) if exif else None
-    return encode_png(codes, icc=picture.icc, exif=bare, xmp=picture.xmp, dpi=picture.dpi)
-
-
-def _encode_by_pillow(picture: Picture, codes: Codes, file_format: str, quality: int | None) -> bytes:
-    blocks = {"icc_profile": picture.icc, "exif": _exif(picture), "xmp": picture.xmp}
+        return encode_tiff(codes, icc=icc, exif=exif, xmp=xmp, iptc=iptc, dpi=dpi)
+    if file_format == "PNG":
+        bare = exif.removeprefix(EXIF_MARKER) if exif else None
+        return encode_png(codes, icc=icc, exif=bare, xmp=xmp, dpi=dpi)
+    blocks = {"icc_profile": icc, "exif": exif, "xmp": xmp, "dpi": dpi}
     options: dict[str, Any] = {key: block for key, block in blocks.items() if block}
-    if picture.dpi:
-        options["dpi"] = picture.dpi
     match file_format:
         case "JPEG":
             options |= _jpeg_options(picture, options, quality)
@@ -167,10 +179,8 @@ def _encode_by_pillow(picture: Picture, codes: Codes, file_format: str, quality:
             options |= {"quality": quality or 90, "subsampling": "4:4:4"}
         case "HEIF":
             options |= {"quality": quality or 90, "chroma": 444}
-    image = Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes)
-    if image.mode == "LA":  # none of these formats has grey with alpha
-        image = image.convert("RGBA")
     buffer = BytesIO()
+    image = Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes)
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
 
@@ -200,10 +210,6 @@ def _standard_tables(quality: int) -> tuple[tuple[int, ...], ...]:
     with Image.open(buffer) as image:
         tables: dict[int, list[int]] = image.quantization  # type: ignore[attr-defined]
     return tuple(tables[0]), tuple(tables[1])
-
-
-def _exif(picture: Picture) -> bytes | None:
-    return with_size(picture.exif, picture.width, picture.height) if picture.exif else None
 
 
 def _write_error(error: OSError, target: Path) -> PhotoError:

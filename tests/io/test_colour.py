@@ -114,6 +114,16 @@ def test_grey_profiles(photo: np.ndarray) -> None:
     assert np.array_equal(np.asarray(written), grey)
 
 
+def test_grey_profiles_stay_with_grey_files(photo: np.ndarray) -> None:
+    picture = read_picture(png(photo[..., 1], grey_profile(gamma_curve(1.8))))
+    for target in ("WEBP", "AVIF"):  # colour formats: the pixels become sRGB
+        written = Image.open(BytesIO(encode_picture(picture, target)))
+        assert "icc_profile" not in written.info
+        pixels = np.asarray(written.convert("RGB")).astype(int)
+        assert np.abs(pixels - picture.rgb * 255).mean() < 2
+        assert np.ptp(pixels, axis=2).max() == 0
+
+
 def test_lookup_table_profiles_become_srgb(photo: np.ndarray) -> None:
     icc = table_profile("RGB")
     picture = read_picture(png(photo, icc))

@@ -353,6 +353,7 @@ def test_iptc_captions_are_kept(photo: np.ndarray) -> None:
         again = read_picture(encode_picture(read_picture(jpeg), target))
         assert again.iptc == records
     assert Image.open(BytesIO(encode_picture(again, "JPEG"))).info["photoshop"][0x0404] == records
+    assert losses(again, "PNG") == ("PNG holds no IPTC captions: they are lost",)
 
 
 # -- JPEG and the limits of formats -------------------------------------------------------------------------
