@@ -209,7 +209,8 @@ def test_sequential_schedule_is_the_papers() -> None:
 def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path) -> None:
     recipe = Recipe.model_validate(
         {
-            "name": "wild", "model": {"arch": "compact", "size": {"widths": (4, 8), "encoder": (1,), "decoder": (1,)}},
+            "name": "wild",
+            "model": {"arch": "compact", "size": {"widths": (4, 8), "encoder": (1,), "decoder": (1,)}},
             "data": {"patch": 32, "batch": 2, "shard": 2}, "optim": {"lr": 1e30},
             "curriculum": {"kind": "mixed", "period": 200, "final_periods": 1},
         }
