@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -195,7 +195,8 @@ class PIP(nn.Module):
             width = config.width
             self.backbone = NAFNet(config)
             self.reduce_latent = nn.Identity()
-        self.spec = self.backbone.spec
+        # In half precision other channels may be the strongest.
+        self.spec = replace(self.backbone.spec, fp16=False)
         self.levels = nn.ModuleList(
             PromptInPrompt(width * 2**level, channels, size, config.classes)
             for level, (channels, size) in enumerate(

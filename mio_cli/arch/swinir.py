@@ -117,7 +117,9 @@ class SwinIR(nn.Module):
         window = min(config.window_size, config.img_size)
         # 36 windows in a row could see 250 pixels away; 32 is the overlap of the authors' tiles.
         minimum = max(window, SMALLEST_PHOTO) if config.prompt else window
-        self.spec = ModelSpec(multiple=window, minimum=minimum, halo=32)
+        # Half precision was measured on networks that work on 0..1.
+        fp16 = config.img_range == 1
+        self.spec = ModelSpec(multiple=window, minimum=minimum, halo=32, fp16=fp16, bf16=False)
         mean = torch.zeros(1) if grey else torch.tensor(MEAN_RGB)
         self.register_buffer("mean", mean[None, :, None, None], persistent=False)
 

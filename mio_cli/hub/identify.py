@@ -89,7 +89,7 @@ def _swinir(state: State) -> Fields:
         if window == 7:  # Only the authors' JPEG networks have 7×7 windows.
             fields |= {"img_range": 255.0, "img_size": 126}
     mask = "layers.0.residual_group.blocks.1.attn_mask"
-    if mask in state:
+    if mask in state and _width(state, mask) > 1:
         fields["img_size"] = math.isqrt(_width(state, mask)) * window
     return fields
 
