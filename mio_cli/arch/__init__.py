@@ -8,6 +8,7 @@ from torch import nn
 
 from mio_cli.arch.classifier import Classifier, ClassifierConfig
 from mio_cli.arch.compact import CompactConfig, CompactUNet
+from mio_cli.arch.compact_classifier import CompactClassifier, CompactClassifierConfig
 from mio_cli.arch.nafnet import NAFNet, NAFNetConfig
 from mio_cli.arch.pip import PIP, PIPNAFNetConfig, PIPRestormerConfig
 from mio_cli.arch.promptir import PromptIR, PromptIRConfig
@@ -19,6 +20,7 @@ from mio_cli.core.errors import UsageError
 
 ARCHS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "compact": (CompactConfig, CompactUNet),
+    "compact-classifier": (CompactClassifierConfig, CompactClassifier),
     "srresnet": (SRResNetConfig, SRResNet),
     "swinir": (SwinIRConfig, SwinIR),
     "restormer": (RestormerConfig, Restormer),
