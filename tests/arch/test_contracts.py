@@ -28,17 +28,19 @@ TINY = {
     "pip-restormer": {**RESTORMER, "prompt_dims": (16, 16, 16), "prompt_sizes": (6, 5, 4)},
     "pip-nafnet": {**NAFNET, "width": 16, "prompt_dims": (16, 32), "prompt_sizes": (6, 5)},
     "classifier": {"width": 8, "features": 8},
+    "compact-classifier": {"widths": (4, 8)},
 }
-OWN_PROMPTS = ("promptir", "pip-restormer", "pip-nafnet", "classifier")
+CLASSIFIERS = {"classifier": 7, "compact-classifier": 8}
+OWN_PROMPTS = ("promptir", "pip-restormer", "pip-nafnet", *CLASSIFIERS)
 CASES = [(name, None) for name in TINY] + [
     (name, mode) for name in TINY if name not in OWN_PROMPTS for mode in ("explicit", "adaptive", "both")
 ]
-RESTORERS = [case for case in CASES if case[0] != "classifier"]
+RESTORERS = [case for case in CASES if case[0] not in CLASSIFIERS]
 
 
 def build(name: str, mode: str | None) -> nn.Module:
     """A tiny network in evaluation mode, of random weights, none of them zero."""
-    net = build_model(name, **TINY[name], **({} if name == "classifier" else {"prompt": mode})).eval()
+    net = build_model(name, **TINY[name], **({} if name in CLASSIFIERS else {"prompt": mode})).eval()
     generator = torch.Generator().manual_seed(1)
     for key, value in net.named_parameters():
         noise = torch.randn(value.shape, generator=generator)
@@ -157,10 +159,11 @@ def test_unknown_field_is_refused() -> None:
         build_model("restormer", dimension=24)
 
 
-def test_classifier_gives_probabilities() -> None:
-    net = build("classifier", None)
+@pytest.mark.parametrize(("name", "classes"), CLASSIFIERS.items())
+def test_classifiers_give_probabilities(name: str, classes: int) -> None:
+    net = build(name, None)
     x = torch.rand(3, 3, 9, 31)
-    assert net(x).shape == (3, 7)
+    assert net(x).shape == (3, classes)
     torch.testing.assert_close(net(x).sum(dim=1), torch.ones(3))
     torch.testing.assert_close(net(x), net.logits(x).softmax(dim=1))
 
