@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
 
+STALE_SECONDS = 3600.0
+"""A temporary file untouched for so long belongs to a run that was killed. Writing one photo takes seconds,
+so this is safe even where several machines with different clocks write into one folder."""
+
+_PREFIX = ".mio-"
+_TEMPORARY = re.compile(r"\.mio-[a-z0-9_]{8}(\.\w+)?")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -36,7 +44,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Readers see the old file or the whole new one, never a part; on an error nothing is left behind.
     The temporary file keeps ``target``'s suffix, because encoders choose the format by it.
     """
-    handle, name = tempfile.mkstemp(prefix=".mio-", suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -49,3 +57,15 @@ def atomic_path(target: Path) -> Iterator[Path]:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_stale_temporaries(folder: Path) -> None:
+    """Delete temporary files in ``folder`` that a killed run left behind (see :data:`STALE_SECONDS`)."""
+    try:
+        leftovers = [path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
+    except OSError:
+        return  # no such folder yet, or writing into it will tell the user
+    for path in leftovers:
+        with suppress(OSError):
+            if path.is_file() and time.time() - path.stat().st_mtime > STALE_SECONDS:
+                path.unlink()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import TypeAlias
 
 from mio_cli.core.errors import UsageError
 
@@ -29,6 +32,24 @@ CLASS_ORDER: tuple[Task, ...] = (
     Task.SR,
 )
 """Order of classifier outputs and of explicit prompts, as published; published weights depend on it."""
+
+UNDO_ORDER: tuple[Task, ...] = (
+    Task.JPEG,
+    Task.NOISE,
+    Task.SR,
+    Task.BLUR,
+    Task.LOWLIGHT,
+    Task.RAIN,
+    Task.HAZE,
+)
+"""Order of several passes over one photo: the reverse of how a photo collects damage.
+
+Haze lies far from the camera and rain near it, the exposure is too dark, the lens blurs, the sensor has
+too few pixels and adds noise, and the file is compressed last. What came last is undone first.
+"""
+
+Prompt: TypeAlias = Mapping[Task, float]
+"""Tasks and their shares in one explicit prompt (paper Sec. 4.8); the shares sum to one."""
 
 CLEAN = "clean"
 """Name of our classifier's eighth class: nothing to restore."""
@@ -80,6 +101,49 @@ def parse_task(text: str) -> Task:
     except ValueError:
         allowed = ", ".join(task.value for task in Task)
         raise UsageError(f"unknown task '{text}'", hint=f"choose one of: {allowed}") from None
+
+
+def parse_prompts(text: str) -> tuple[Prompt, ...]:
+    """The prompts that ``text`` asks for, one for each pass over the photo; none for ``"auto"``.
+
+    ``"noise"`` is one pass, ``"noise,jpeg"`` are two in :data:`UNDO_ORDER` (whatever the order of the
+    words), and ``"rain=0.7,lowlight=0.3"`` is one pass whose prompt is mixed in these proportions.
+
+    Raises:
+        UsageError: a word names no task, a task is repeated, or a share is no positive number.
+    """
+    if text.strip().lower() == "auto":
+        return ()
+    shares: dict[Task, float | None] = {}
+    for part in text.split(","):
+        word, equals, number = part.partition("=")
+        task = parse_task(word)
+        if task in shares:
+            raise UsageError(f"'{task}' is named twice in '{text}'", hint="name each task once")
+        shares[task] = _parse_share(number, text) if equals else None
+    given = {task: share for task, share in shares.items() if share is not None}
+    if not given:
+        return tuple({task: 1.0} for task in UNDO_ORDER if task in shares)
+    if len(given) < len(shares):
+        raise UsageError(
+            f"'{text}' gives some tasks a share and others none",
+            hint="mix with rain=0.7,lowlight=0.3, or pass by pass with noise,jpeg",
+        )
+    total = math.fsum(given.values())
+    return ({task: share / total for task, share in given.items()},)
+
+
+def _parse_share(number: str, text: str) -> float:
+    try:
+        share = float(number)
+    except ValueError:
+        share = math.nan
+    if not 0.001 <= share <= 1000:
+        raise UsageError(
+            f"'{number.strip()}' in '{text}' is no share",
+            hint="give each task a number from 0.001 to 1000, as in rain=0.7,lowlight=0.3",
+        )
+    return share
 
 
 def parse_sequence(letters: str) -> tuple[Task, ...]:
