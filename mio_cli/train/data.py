@@ -33,19 +33,21 @@ class Batch:
 
     Attributes:
         degraded, clean: N×3×P×P in [0, 1].
+        context: N×3×C×C, the degraded surroundings that the patches were cut from (or the patches).
         label: N int64, index into ``CLASS_ORDER``, or ``CLEAN_INDEX``.
     """
 
     degraded: Tensor
     clean: Tensor
+    context: Tensor
     label: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``, photos in channels_last order."""
-        degraded, clean = (
-            photos.to(device, memory_format=torch.channels_last) for photos in (self.degraded, self.clean)
+        photos = (
+            x.to(device, memory_format=torch.channels_last) for x in (self.degraded, self.clean, self.context)
         )
-        return Batch(degraded, clean, self.label.to(device))
+        return Batch(*photos, self.label.to(device))
 
 
 def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -149,6 +151,7 @@ class DegradedPatches:
     Args:
         cache: where photos come from.
         patch: side of a patch in pixels.
+        context: side of the degraded crop that a patch is cut from (default: the patch itself).
         count: patches in a shard.
         clean: whether undegraded patches join as an eighth class (for the classifier).
     """
@@ -162,8 +165,10 @@ class DegradedPatches:
         seed: int,
         clean: bool = False,
         form: Form = "real",
+        context: int | None = None,
     ) -> None:
         self.cache, self.patch, self.count, self.form = cache, patch, count, form
+        self.side = context or patch
         self.seed, self.clean = seed, clean
 
     def __call__(self, iteration: int, shard: int, tasks: Sequence[Task]) -> Batch:
@@ -186,14 +191,27 @@ class DegradedPatches:
             degraded[rows] = degrade(
                 task, clean[rows], parameters, generator, depth=depth[rows], form=self.form
             )
-        return Batch(degraded, clean, label)
+        corners = [self._corner(generator) for _ in range(self.count)]
+        return Batch(self._cut(degraded, corners), self._cut(clean, corners), degraded, label)
+
+    def _corner(self, generator: Generator) -> tuple[int, int]:
+        """Where in its surroundings a patch begins: on the grid of JPEG blocks, as in a whole photo."""
+        top, left = self._integers(generator, *[(self.side - self.patch) // 8 + 1] * 2)
+        return 8 * top, 8 * left
+
+    def _cut(self, crops: Tensor, corners: list[tuple[int, int]]) -> Tensor:
+        """N×3×C×C → N×3×P×P."""
+        if self.side == self.patch:
+            return crops
+        pairs = zip(crops, corners, strict=True)
+        return torch.stack([crop[:, t : t + self.patch, le : le + self.patch] for crop, (t, le) in pairs])
 
     def _crop(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        """A random patch, 3×P×P uint8, and its depth, 1×P×P in [0, 1]."""
+        """A random crop, 3×C×C uint8, and its depth, 1×C×C in [0, 1]."""
         index, turn = self._integers(generator, len(self.cache), 8)
         photo = self.cache.photo(index)
         height, width = photo.shape[:2]
-        side = self.patch
+        side = self.side
         top, left = self._integers(generator, height - side + 1, width - side + 1)
         patch = torch.from_numpy(photo[top : top + side, left : left + side].copy()).permute(2, 0, 1)
         depth_map = self.cache.depth(index)
@@ -211,7 +229,7 @@ class DegradedPatches:
         last_column = max(first_column + 2, round((left + wide) * columns))
         part = torch.from_numpy(depth[first_row:last_row, first_column:last_column].copy()).float()
         scaled = part[None, None] / max(float(depth.max()), 1.0)
-        size = (self.patch, self.patch)
+        size = (self.side, self.side)
         return F.interpolate(scaled, size=size, mode="bilinear", align_corners=True)[0]
 
     @staticmethod

@@ -121,9 +121,14 @@ class Trainer:
         self.run.mkdir(parents=True, exist_ok=True)
         data = self.recipe.data
         patches = DegradedPatches(
-            PhotoCache(self.folders, data.patch), patch=data.patch, count=data.shard, seed=self.seed,
-            clean=self.recipe.optim.loss == "cross-entropy", form=data.form,
-        )  # fmt: skip
+            PhotoCache(self.folders, data.context or data.patch),
+            patch=data.patch,
+            context=data.context,
+            count=data.shard,
+            seed=self.seed,
+            clean=self.recipe.optim.loss == "cross-entropy",
+            form=data.form,
+        )
         step_net = self._distributed() if self.world > 1 else self.net
         started = last_save = time.monotonic()
         while self.iteration < self.total and not self.stop_requested:

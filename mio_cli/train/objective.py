@@ -40,10 +40,14 @@ def objective_for(recipe: Recipe) -> Objective:
     def restoration(net: nn.Module, batch: Batch) -> Tensor:
         if mode == "explicit":
             restored = net(batch.degraded, batch.label)
+        elif mode == "adaptive":
+            restored = net(batch.degraded, batch.context)
         elif mode == "both":
             # Every other sample is told its task; the rest must do with what the photo shows.
             told = torch.arange(len(batch.label), device=batch.label.device) % 2 == 0
-            restored = net(batch.degraded, torch.where(told, batch.label, -1))
+            encoder = getattr(net, "module", net).prompt
+            code = encoder(batch.context, torch.where(told, batch.label, -1))
+            restored = net(batch.degraded, code)
         else:
             restored = net(batch.degraded)
         return loss(restored.float(), batch.clean)

@@ -32,6 +32,7 @@ prompt = "both"
 size = { widths = [4, 8], encoder = [1], middle = 1, decoder = [1] }
 [data]
 patch = 32
+context = 48
 batch = 8
 shard = 4
 [optim]
@@ -178,6 +179,19 @@ def test_a_batch_depends_on_its_number_only(photos: Path) -> None:
     assert first.label.bincount(minlength=8).tolist() == [2] * 8
     untouched = first.label == CLEAN_INDEX
     assert torch.equal(first.degraded[untouched], first.clean[untouched])
+
+
+def test_patches_lie_in_their_surroundings(photos: Path) -> None:
+    patches = DegradedPatches(PhotoCache([photos]), patch=32, context=64, count=7, seed=0)
+    batch = patches(0, 0, list(Task))
+    assert batch.context.shape == (7, 3, 64, 64)
+    for patch, around in zip(batch.degraded, batch.context, strict=True):
+        places = [
+            around[:, top : top + 32, left : left + 32]
+            for top in (0, 8, 16, 24, 32)
+            for left in (0, 8, 16, 24, 32)
+        ]
+        assert any(torch.equal(patch, place) for place in places)
 
 
 def test_sequential_schedule_is_the_papers() -> None:
