@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mio_cli.arch import build_model
+from mio_cli.arch import ARCHS, PUBLISHED
 from mio_cli.core.errors import WeightsError
 from mio_cli.core.paths import atomic_path
-from mio_cli.hub.registry import model_folder
+from mio_cli.hub.locate import model_folder
+from mio_cli.hub.registry import CONFIG, WEIGHTS
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+LARGEST_FIELD, LONGEST_FIELD = 2048, 32
+"""No number in a configuration is larger, no list longer: a foreign file must not make us build for hours."""
+
+IMPOSSIBLE = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError)
+"""What building a network of contradictory fields raises, depending on the field."""
 
 
 def save_model(net: nn.Module, arch: str, folder: Path, *, half: bool = False, **facts: object) -> None:
@@ -47,16 +54,64 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(config, dict) or not {"arch", "config"} <= config.keys():
+        if not isinstance(config, dict) or not isinstance(config.get("arch"), str):
             raise ValueError("it names no architecture")
-    except FileNotFoundError:
-        raise WeightsError(
-            f"{folder} is no model folder: {CONFIG} is missing",
-            hint=f"a model folder holds {CONFIG} and {WEIGHTS}",
-        ) from None
-    except (ValueError, UnicodeDecodeError) as error:
+        if not isinstance(config.get("config"), dict):
+            raise ValueError(f"it has no configuration of {config['arch']}")
+    except (FileNotFoundError, NotADirectoryError):
+        raise _incomplete(folder, CONFIG) from None
+    except (ValueError, OSError, RecursionError) as error:
         raise WeightsError(f"{folder / CONFIG} is damaged: {error}", hint="fetch the model anew") from None
     return config
+
+
+def _incomplete(folder: Path, file: str) -> WeightsError:
+    return WeightsError(
+        f"{folder} is no model folder: {file} is missing", hint=f"a model folder holds {CONFIG} and {WEIGHTS}"
+    )
+
+
+def read_network_config(folder: Path) -> tuple[str, Any]:
+    """The architecture's name in :data:`mio_cli.arch.ARCHS` and its configuration, every field checked.
+
+    Raises:
+        WeightsError: ``config.json`` is damaged, or has an unknown or impossible field.
+    """
+    facts = read_config(folder)
+    arch, defaults = PUBLISHED.get(facts["arch"], (facts["arch"], {}))
+    if arch not in ARCHS:
+        raise WeightsError(
+            f"{folder / CONFIG} names an unknown network '{arch}'", hint="update mio, or fetch the model anew"
+        )
+    try:
+        return arch, check_config(arch, {**defaults, **facts["config"]})
+    except ValueError as error:
+        raise WeightsError(f"{folder / CONFIG}: {error}", hint="fetch the model anew") from None
+
+
+def check_config(arch: str, fields: Mapping[str, Any]) -> Any:  # noqa: ANN401 (any network's configuration)
+    """The configuration of ``arch`` from JSON values, of the right types and of sane size.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    config = ARCHS[arch][0]
+    for name, value in fields.items():
+        if name not in config.__dataclass_fields__:
+            raise ValueError(f"{arch} has no setting '{name}'")
+        values = value if isinstance(value, list | tuple) else [value]
+        numbers = [number for number in values if isinstance(number, int | float)]
+        if len(values) > LONGEST_FIELD or not all(0 <= number <= LARGEST_FIELD for number in numbers):
+            raise ValueError(f"{name} = {value} is out of range")
+    try:
+        return TypeAdapter(config).validate_json(json.dumps(fields), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def _shapes(net: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in net.state_dict().items()}
 
 
 def load_model_folder(folder: Path) -> nn.Module:
@@ -65,19 +120,34 @@ def load_model_folder(folder: Path) -> nn.Module:
     Raises:
         WeightsError: a file is missing or damaged, or the weights do not fit the configuration.
     """
-    config = read_config(folder)
+    arch, config = read_network_config(folder)
     path = folder / WEIGHTS
-    if not path.exists():
-        raise WeightsError(
-            f"{folder} is no model folder: {WEIGHTS} is missing",
-            hint=f"a model folder holds {CONFIG} and {WEIGHTS}",
-        )
+    if not path.is_file():
+        raise _incomplete(folder, WEIGHTS)
     try:
-        net = build_model(config["arch"], **config["config"])
+        with torch.device("meta"):
+            expected = {
+                name: tuple(value.shape) for name, value in ARCHS[arch][1](config).state_dict().items()
+            }
+        # Compared before anything of that size is allocated.
+        with safe_open(path, "pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        for name in expected.keys() | found.keys():
+            if expected.get(name) != found.get(name):
+                raise ValueError(f"{name} is {found.get(name)}, not {expected.get(name)}")
+        net = ARCHS[arch][1](config)
         state = load_file(path)
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except (SafetensorError, OSError, KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (
+        SafetensorError,
+        OSError,
+        LookupError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
+        reason = str(error).strip().partition("\n")[0]
         raise WeightsError(
             f"{path} is damaged or does not fit {CONFIG}: {reason}", hint="fetch the model anew"
         ) from None
@@ -86,5 +156,11 @@ def load_model_folder(folder: Path) -> nn.Module:
 
 
 def load_model(name_or_folder: str) -> nn.Module:
-    """The network of a registered name or of a model folder, in fp32 and evaluation mode."""
+    """The network of a registered name, a model folder or ``hf:user/repo[@revision]``.
+
+    In fp32 and evaluation mode; see :func:`mio_cli.hub.locate.model_folder` for what is looked for where.
+
+    Raises:
+        WeightsError: there is no such model, or it is damaged.
+    """
     return load_model_folder(model_folder(name_or_folder))

@@ -7,8 +7,10 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from mio_cli.core.errors import WeightsError
 from mio_cli.core.paths import data_dir
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+"""The files of a model folder. The card is text for humans, and may be absent."""
 
 DEFAULT_MODEL = "mio-small"
 DEFAULT_CLASSIFIER = "mio-classifier"
@@ -16,20 +18,28 @@ DEFAULT_CLASSIFIER = "mio-classifier"
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of ``weights/registry.toml``: an embedded model, its size and what it must hash to."""
+    """One row of ``weights/registry.toml``.
+
+    Attributes:
+        summary: one sentence for users.
+        sha256: what its ``model.safetensors`` must hash to.
+        source: ``hf:user/repo@revision`` of a model that is fetched when first used; without it the model
+            is embedded.
+    """
 
     name: str
     summary: str
     sha256: str
+    source: str = ""
 
     @property
     def folder(self) -> Path:
-        """Where the model lies in this installation."""
+        """Where an embedded model lies in this installation."""
         return data_dir("weights") / self.name
 
 
 def registered() -> dict[str, Entry]:
-    """All embedded models by name."""
+    """All models of the registry by name."""
     text = (data_dir("weights") / "registry.toml").read_text(encoding="utf-8")
     return {name: Entry(name, **row) for name, row in tomllib.loads(text).items()}
 
@@ -38,25 +48,3 @@ def sha256(path: Path) -> str:
     """The file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def model_folder(name_or_folder: str) -> Path:
-    """The model folder that a user means by a registered name or a path.
-
-    Raises:
-        WeightsError: neither a known name nor a folder, or embedded weights that are not what was shipped.
-    """
-    entries = registered()
-    if name_or_folder in entries:
-        entry = entries[name_or_folder]
-        weights = entry.folder / "model.safetensors"
-        if not weights.exists() or sha256(weights) != entry.sha256:
-            raise WeightsError(
-                f"{weights} is damaged or not the file that was shipped", hint="install mio again"
-            )
-        return entry.folder
-    folder = Path(name_or_folder)
-    if not folder.is_dir():
-        known = ", ".join(entries)
-        raise WeightsError(f"no model '{name_or_folder}'", hint=f"name a model folder or one of: {known}")
-    return folder

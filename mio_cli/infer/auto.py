@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
 from mio_cli.arch.classifier import Classifier
+from mio_cli.arch.compact_classifier import CompactClassifier
+from mio_cli.core.errors import WeightsError
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.hub.folder import load_model_folder, read_config
-from mio_cli.hub.registry import DEFAULT_CLASSIFIER, model_folder
+from mio_cli.hub.locate import model_folder
+from mio_cli.hub.registry import DEFAULT_CLASSIFIER
 from mio_cli.infer.engine import choose_device, to_tensor
 
 CONFIDENT = 0.6
@@ -60,15 +65,28 @@ class TaskClassifier:
     """Which of the seven degradations a photo has, or none, with calibrated probabilities.
 
     Args:
-        model: a classifier's name or folder.
+        model: a classifier's name, folder or repository; of the seven tasks, and perhaps clean.
+
+    Raises:
+        WeightsError: there is no such model, or it is no such classifier.
     """
 
     def __init__(self, model: str = DEFAULT_CLASSIFIER, *, device: torch.device | None = None) -> None:
         folder = model_folder(model)
         self.device = device or choose_device()
-        self.net = cast(Classifier, load_model_folder(folder).to(self.device))
-        self.temperature = float(read_config(folder).get("temperature", 1.0))
-        self.names = [*(task.value for task in CLASS_ORDER), CLEAN][: self.net.config.classes]
+        net = load_model_folder(folder).to(self.device)
+        names = [*(task.value for task in CLASS_ORDER), CLEAN]
+        if not isinstance(net, Classifier | CompactClassifier) or net.config.classes not in (7, 8):
+            raise WeightsError(f"{model} is no classifier of the seven tasks", hint="leave out --model")
+        self.net, self.names = net, names[: net.config.classes]
+        self.temperature = self._temperature(folder)
+
+    @staticmethod
+    def _temperature(folder: Path) -> float:
+        value = read_config(folder).get("temperature", 1.0)
+        if not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise WeightsError(f"{folder}: temperature = {value} is no positive number")
+        return float(value)
 
     def __call__(self, photo: np.ndarray) -> dict[str, float]:
         """Probabilities by class name for H×W×3 float32 in [0, 1] of any size."""

@@ -1,0 +1,40 @@
+"""From what a user calls a model to its folder: a registered name, a folder, or a repository of the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mio_cli.core.errors import WeightsError
+from mio_cli.hub.fetch import fetch, parse_hub
+from mio_cli.hub.registry import WEIGHTS, Entry, registered, sha256
+
+
+def model_folder(reference: str) -> Path:
+    """The model folder behind a registered name, a path, or ``[hf:]user/repo[@revision]``, in this order.
+
+    Raises:
+        WeightsError: there is no such model, or its weights are not those that the registry promises.
+    """
+    entries = registered()
+    if reference in entries:
+        return _registered_folder(entries[reference])
+    if (folder := Path(reference)).is_dir():
+        return folder
+    if model := parse_hub(reference):
+        return fetch(model)
+    known = ", ".join(entries)
+    raise WeightsError(
+        f"no model '{reference}'", hint=f"name a model folder, a repository hf:user/repo, or one of: {known}"
+    )
+
+
+def _registered_folder(entry: Entry) -> Path:
+    source = parse_hub(entry.source)
+    folder = fetch(source) if source else entry.folder
+    weights = folder / WEIGHTS
+    if not weights.exists() or sha256(weights) != entry.sha256:
+        raise WeightsError(
+            f"{weights} is damaged or not the file that belongs to {entry.name}",
+            hint="update mio" if source else "install mio again",
+        )
+    return folder
