@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from mio_cli.cli import classify, restore, train
+from mio_cli.cli import classify, models, restore, train
 from mio_cli.cli import eval as eval_command
 from mio_cli.cli.output import error_console, print_error
 from mio_cli.core.errors import EXIT_INTERRUPTED, MioError
@@ -23,6 +23,7 @@ app.command("restore", epilog=restore.EXAMPLES)(restore.restore)
 app.command("classify", epilog=classify.EXAMPLES)(classify.classify)
 app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
+app.add_typer(models.app, name="models")
 
 
 def _version(value: bool) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import typer
 
-from mio_cli.cli.options import Debug, Device, Json, Paths
+from mio_cli.cli.options import Debug, Device, Json, Model, Paths
 from mio_cli.cli.output import console, print_error, print_json, probability_table
 from mio_cli.core.errors import MioError
 
 EXAMPLES = "Example: mio classify holiday/ --json"
 
 
-def classify(paths: Paths, device: Device = None, as_json: Json = False, debug: Debug = False) -> None:
+def classify(
+    paths: Paths,
+    model: Model = "mio-classifier",
+    device: Device = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
     """Tell what is wrong with photos: a probability for each of the seven degradations and for clean."""
     # Imported late: `mio --help` must not wait for torch.
     from mio_cli.infer.auto import TaskClassifier
@@ -20,7 +26,7 @@ def classify(paths: Paths, device: Device = None, as_json: Json = False, debug: 
     from mio_cli.io import find_photos
 
     sources = find_photos(paths)
-    classifier = TaskClassifier(device=choose_device(device))
+    classifier = TaskClassifier(model, device=choose_device(device))
     rows, outcomes = {}, []
     for source in sources:
         outcome = Outcome(source.path)

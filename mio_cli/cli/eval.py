@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mio_cli.cli.options import Debug, Device, Json
+from mio_cli.cli.options import Debug, Device, Json, Model
 from mio_cli.cli.output import console, error_console, print_json
 
 EXAMPLES = "Example: mio eval --data photos/ --group in-dis"
@@ -18,7 +18,7 @@ def evaluate(
     group: Annotated[
         Literal["in-dis", "out-dis"], typer.Option(help="Parameters as trained, or stronger.")
     ] = "in-dis",
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "mio-small",
+    model: Model = "mio-small",
     seed: Annotated[int, typer.Option(help="Of the degradations.")] = 0,
     device: Device = None,
     as_json: Json = False,

@@ -14,3 +14,10 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came f
 Device = Annotated[
     str | None, typer.Option(metavar="cpu|cuda", help="Where to run. Default: cuda if there is one.")
 ]
+Model = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FOLDER|hf:USER/REPO",
+        help="Which model; see [bold]mio models[/]. hf: may end in @revision.",
+    ),
+]

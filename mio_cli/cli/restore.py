@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mio_cli.cli.options import Debug, Device, Json, Paths
+from mio_cli.cli.options import Debug, Device, Json, Model, Paths
 from mio_cli.cli.output import (
     console,
     error_console,
@@ -58,7 +58,7 @@ def restore(
     ] = False,
     scale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times; with --task sr.")] = 1,
     compare: Annotated[bool, typer.Option("--compare", help="Also save a before/after picture.")] = False,
-    model: Annotated[str, typer.Option(help="A model's name or folder.")] = "mio-small",
+    model: Model = "mio-small",
     device: Device = None,
     tile: Annotated[
         int, typer.Option(min=256, help="Side of a tile in pixels; smaller needs less memory.")

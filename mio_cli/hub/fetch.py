@@ -17,7 +17,7 @@ from mio_cli.hub.registry import CARD, CONFIG, WEIGHTS, sha256
 
 SCHEME = "hf:"
 
-_REPO = re.compile(rf"(?P<scheme>{SCHEME})?(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[^@\s]+))?")
+_REPO = re.compile(rf"({SCHEME})?(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[^@\s]+))?")
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,32 @@ class HubModel:
         return f"{SCHEME}{self.repo}" + (f"@{self.revision}" if self.revision else "")
 
 
-def parse_hub(reference: str) -> HubModel | None:
-    """The repository that ``hf:user/repo[@revision]`` or ``user/repo[@revision]`` names, else ``None``.
+def hub_model(reference: str) -> HubModel:
+    """The repository that ``[hf:]user/repo[@revision]`` names.
 
-    Without ``hf:`` a word may also be a path. It is one if its first folder exists here, so that a
-    misspelt ``runs/model`` stays a local affair and is not asked of the Hub.
+    Raises:
+        UsageError: it is not written like that.
+    """
+    match = _REPO.fullmatch(reference)
+    if match is None:
+        raise UsageError(
+            f"'{reference}' names no repository",
+            hint=f"write {SCHEME}user/repo or {SCHEME}user/repo@revision",
+        )
+    return HubModel(match["repo"], match["revision"])
+
+
+def parse_hub(reference: str) -> HubModel | None:
+    """The repository that a word names which may also be a path, else ``None``.
+
+    Without ``hf:`` it is a path if its first folder exists here, so that a misspelt ``runs/model`` stays a
+    local affair and is not asked of the Hub.
 
     Raises:
         UsageError: it begins with ``hf:``, but names no repository.
     """
-    match = _REPO.fullmatch(reference)
-    if match is None:
-        if reference.startswith(SCHEME):
-            raise UsageError(
-                f"'{reference}' names no repository",
-                hint=f"write {SCHEME}user/repo or {SCHEME}user/repo@revision",
-            )
-        return None
-    if not match["scheme"] and Path(match["repo"].partition("/")[0]).exists():
-        return None
-    return HubModel(match["repo"], match["revision"])
+    local = not _REPO.fullmatch(reference) or Path(reference.partition("/")[0]).exists()
+    return None if local and not reference.startswith(SCHEME) else hub_model(reference)
 
 
 def fetch(model: HubModel) -> Path:

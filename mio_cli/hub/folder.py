@@ -164,3 +164,18 @@ def load_model(name_or_folder: str) -> nn.Module:
         WeightsError: there is no such model, or it is damaged.
     """
     return load_model_folder(model_folder(name_or_folder))
+
+
+def verify_model(name_or_folder: str) -> nn.Module:
+    """Load a model and look at every weight.
+
+    Raises:
+        WeightsError: there is no such model, it is damaged, or some of its weights are not finite.
+    """
+    net = load_model(name_or_folder)
+    for name, value in net.state_dict().items():
+        if not torch.isfinite(value).all():
+            raise WeightsError(
+                f"{name_or_folder}: {name} holds values that are not numbers", hint="fetch the model anew"
+            )
+    return net

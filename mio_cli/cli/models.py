@@ -1,0 +1,195 @@
+"""``mio models``: list, inspect, fetch, check, import, export and publish models."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mio_cli.cli.options import Debug, Json
+from mio_cli.cli.output import console, print_error, print_json
+from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_SOME_FAILED, MioError, UsageError
+
+EXAMPLES = """Examples:
+
+mio models import restormer_EP.pth --prompts type7.npy -o restormer-EP — use a published checkpoint
+
+mio models pull hf:user/repo@v1 — fetch a model from the Hugging Face Hub
+"""
+
+app = typer.Typer(
+    help="List, inspect, fetch, check, import, export and publish models.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name, its folder or hf:user/repo.")]
+
+
+@app.command("list")
+def list_models(as_json: Json = False) -> None:
+    """List all models and networks, with their size and where their weights are."""
+    # Imported late, here and below: `mio --help` must not wait for torch.
+    from rich.table import Table
+
+    from mio_cli.hub.describe import catalogue
+
+    rows = catalogue()
+    if as_json:
+        for row in rows:
+            print_json(dataclasses.asdict(row))
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "network", "parameters", "weights"):
+        table.add_column(heading, justify="right" if heading == "parameters" else "left")
+    for row in rows:
+        table.add_row(row.name, row.arch, f"{row.parameters:,}" if row.parameters else "", row.weights)
+    console.print(table)
+    console.print("[dim]Weights that are not shipped: mio models import FILE, or mio models pull REPO[/]")
+
+
+@app.command()
+def info(
+    name: Annotated[str, typer.Argument(help="A model's name, its folder, hf:user/repo, or a network.")],
+    prompt: Annotated[
+        Literal["explicit", "adaptive"] | None, typer.Option(help="Of a network: its prompted variant.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what a model is made of, what it costs, and where its weights are."""
+    from rich.table import Table
+
+    from mio_cli.hub.describe import describe
+
+    found = describe(name, prompt)
+    if as_json:
+        print_json(dataclasses.asdict(found))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    square = ", square" if found.square else ""
+    for key, value in {
+        "network": found.arch,
+        "parameters": f"{found.parameters:,}",
+        f"MACs at {found.side}×{found.side}": f"{found.macs / 1e9:.2f} G",
+        "sides": f"multiples of {found.multiple}{square}",
+        "prompts": ", ".join(found.modes) or "none",
+        "weights": found.weights,
+        **found.config,
+    }.items():
+        table.add_row(f"[bold]{key}[/]", str(value))
+    console.print(table)
+
+
+@app.command()
+def pull(
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="hf:user/repo[@revision].")],
+) -> None:
+    """Fetch a model from the Hugging Face Hub and check it."""
+    from mio_cli.hub.fetch import fetch, hub_model
+    from mio_cli.hub.folder import verify_model
+
+    model = hub_model(repository)
+    folder = fetch(model)
+    verify_model(str(folder))
+    console.print(f"[green]pulled[/] {model}, use it with --model {model}, or from {folder}")
+
+
+@app.command()
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(help="A model's name, its folder or hf:user/repo. Default: all embedded.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Check that weights are the ones that were shipped, fit their network and are finite."""
+    from mio_cli.hub.folder import verify_model
+    from mio_cli.hub.registry import registered
+
+    names = [name] if name else [entry.name for entry in registered().values() if not entry.source]
+    failed = 0
+    for each in names:
+        error = None
+        try:
+            verify_model(each)
+        except MioError as problem:
+            error, failed = problem, failed + 1
+        if as_json:
+            print_json({"name": each, "good": error is None, "error": None if error is None else str(error)})
+        elif error:
+            print_error(error, debug=debug)
+        else:
+            console.print(f"[green]good[/] {each}")
+    if failed:
+        raise typer.Exit(EXIT_NOTHING_WORKED if failed == len(names) else EXIT_SOME_FAILED)
+
+
+@app.command("import")
+def import_model(
+    file: Annotated[Path, typer.Argument(help="A published .pth, .pt, .ckpt or .safetensors file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Prompt images of an explicit network: data/type7.npy of Xiangtaokong/MiOIR on GitHub."
+        ),
+    ] = None,
+    weights: Annotated[
+        Literal["params", "params_ema"], typer.Option(help="Which weights, where a file holds two kinds.")
+    ] = "params",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="What shapes do not tell, such as img_size=128."),
+    ] = None,
+) -> None:
+    """Turn a published checkpoint into a model folder. Its network is recognised by its weights."""
+    from mio_cli.arch import arch_of
+    from mio_cli.hub.describe import count_parameters
+    from mio_cli.hub.importer import import_checkpoint
+
+    net = import_checkpoint(file, output, prompts, weights, dict(map(_setting, settings or [])))
+    console.print(
+        f"[green]imported[/] {file} as {arch_of(net)} of {count_parameters(net):,} parameters → {output}"
+    )
+
+
+@app.command()
+def export(
+    name: Name,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .pth or .safetensors file.")],
+) -> None:
+    """Write a model in the form that its authors' code loads."""
+    from mio_cli.hub.importer import export_model
+
+    for path in export_model(name, output):
+        console.print(f"[green]exported[/] {name} → {path}")
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="A model folder with its card, README.md.")],
+    repository: Annotated[str, typer.Argument(metavar="REPO", help="hf:user/repo; made if there is none.")],
+) -> None:
+    """Check a model folder and upload it to the Hugging Face Hub."""
+    from mio_cli.hub.fetch import hub_model
+    from mio_cli.hub.fetch import push as upload
+    from mio_cli.hub.folder import load_model_folder
+
+    model = hub_model(repository)
+    load_model_folder(folder)
+    console.print(f"[green]pushed[/] {folder} → {upload(folder, model)}")
+
+
+def _setting(text: str) -> tuple[str, object]:
+    """``img_size=128`` as a name and a value, which is read as JSON where it is JSON."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text} sets nothing", hint="write --set key=value")
+    try:
+        return key, json.loads(value)
+    except json.JSONDecodeError:
+        return key, value
