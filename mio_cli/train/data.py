@@ -44,10 +44,10 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``, photos in channels_last order."""
-        photos = (
+        degraded, clean, context = (
             x.to(device, memory_format=torch.channels_last) for x in (self.degraded, self.clean, self.context)
         )
-        return Batch(*photos, self.label.to(device))
+        return Batch(degraded, clean, context, self.label.to(device))
 
 
 def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None] | None:

@@ -27,6 +27,8 @@ from mio_cli.train.schedule import learning_rate, period_at
 from mio_cli.train.state import load_state, save_state
 
 LOG_EVERY = 50
+AGREE_EVERY = 10
+"""Iterations between the moments at which several processes agree whether to stop."""
 
 
 @dataclass
@@ -131,10 +133,11 @@ class Trainer:
         )
         step_net = self._distributed() if self.world > 1 else self.net
         started = last_save = time.monotonic()
-        while self.iteration < self.total and not self.stop_requested:
+        while self.iteration < self.total:
             self._step(step_net, patches)
             now = time.monotonic()
-            if self._agree(self.max_seconds is not None and now - started > self.max_seconds):
+            late = self.max_seconds is not None and now - started > self.max_seconds
+            if self._agree(late or self.stop_requested):
                 break
             if now - last_save > self.save_every:
                 self.save()
@@ -146,11 +149,16 @@ class Trainer:
         return DistributedDataParallel(self.net)
 
     def _agree(self, stop: bool) -> bool:
-        """Whether to stop, as the first process sees it, so that all stop at the same iteration."""
-        if self.world == 1 or self.max_seconds is None or self.iteration % LOG_EVERY:
-            return stop and self.world == 1
+        """Whether to stop: at once when alone, else as soon as all have heard that one wants to.
+
+        Processes that stopped at different iterations would wait for each other's gradients for ever.
+        """
+        if self.world == 1:
+            return stop
+        if self.iteration % AGREE_EVERY:
+            return False
         flag = torch.tensor(int(stop), device=self.device)
-        dist.broadcast(flag, 0)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
 
     def _step(self, step_net: nn.Module, patches: DegradedPatches) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.prompts import PromptEncoder
 from mio_cli.core.recipe import Recipe
 from mio_cli.train.data import Batch
 
@@ -45,7 +47,7 @@ def objective_for(recipe: Recipe) -> Objective:
         elif mode == "both":
             # Every other sample is told its task; the rest must do with what the photo shows.
             told = torch.arange(len(batch.label), device=batch.label.device) % 2 == 0
-            encoder = getattr(net, "module", net).prompt
+            encoder = cast(PromptEncoder, getattr(net, "module", net).prompt)
             code = encoder(batch.context, torch.where(told, batch.label, -1))
             restored = net(batch.degraded, code)
         else:

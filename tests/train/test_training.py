@@ -232,3 +232,20 @@ def test_a_loss_that_is_not_finite_stops_the_run(photos: Path, tmp_path: Path) -
     with pytest.raises(MioError, match="loss"):
         Trainer(recipe, [photos], tmp_path).train()
     assert not (tmp_path / "state.safetensors").exists()
+
+
+def test_terminating_one_of_two_processes_stops_both_cleanly(photos: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.toml"
+    long.write_text(RECIPE.replace("period = 20", "period = 100000"))
+    out = tmp_path / "run"
+    arguments = "--recipe", long, "--data", photos, "-o", out
+    process = subprocess.Popen(command(*arguments, processes=2), env=os.environ | {"OMP_NUM_THREADS": "1"})
+    while not (out / "log.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    [first, *_] = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()  # fmt: skip
+    os.kill(int(first), signal.SIGTERM)
+    assert process.wait(timeout=120) == 0
+    assert weights(out)
