@@ -166,12 +166,13 @@ def read_prompts(path: Path) -> Tensor:
     try:
         if path.stat().st_size > 8 * np.prod(BANK_SHAPE) + 4096:
             raise ValueError("it is too large")
-        bank = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            bank = np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
         raise WeightsError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
-    except (ValueError, EOFError, SyntaxError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, SyntaxError, MemoryError) as error:
         raise WeightsError(f"{path} is no array of prompt images: {error}", hint=expected) from None
-    if not isinstance(bank, np.ndarray) or bank.shape != BANK_SHAPE or bank.dtype.kind != "f":
+    if bank.shape != BANK_SHAPE or bank.dtype.kind != "f":
         raise WeightsError(f"{path} holds no prompt images", hint=expected)
     if not (np.isfinite(bank).all() and bank.min() >= 0 and bank.max() <= 1):
         raise WeightsError(f"{path} holds values outside [0, 1]", hint=expected)
