@@ -62,27 +62,55 @@ def parse_hub(reference: str) -> HubModel | None:
 def fetch(model: HubModel) -> Path:
     """The model folder of a repository, in the Hub's cache; downloads what is not there yet.
 
-    All files come from one commit. Offline, the cache alone is asked.
+    All files come from one commit. Where the Hub does not answer, what is in the cache is used.
 
     Raises:
         WeightsError: the repository is absent, refuses access, is no model, cannot be reached, or what
             arrived is damaged. A damaged file is removed from the cache.
     """
     # Imported late: models that lie on the disk do not need it.
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    with hub_errors(model):
+        problem = _ask(model)
+        try:
+            config, weights = _download(model, cached=problem is not None)
+        except LocalEntryNotFoundError:
+            if isinstance(problem, HfHubHTTPError):
+                raise problem from None
+            raise
+    for file in (config, weights):
+        _check_blob(file, model)
+    return config.parent
+
+
+def _ask(model: HubModel) -> Exception | None:
+    """Why the repository cannot be had, asked once: the downloads below would try again for minutes."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import RevisionNotFoundError
+
+    try:
+        revision = model.revision or constants.DEFAULT_REVISION
+        HfApi().model_info(model.repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except RevisionNotFoundError:
+        raise
+    except Exception as problem:
+        return problem
+    return None
+
+
+def _download(model: HubModel, *, cached: bool) -> tuple[Path, Path]:
+    """Configuration and weights; ``cached`` asks the cache alone."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    with hub_errors(model):
-        # One file after another and not the whole snapshot at once: these calls alone heed the timeouts.
-        config = Path(hf_hub_download(model.repo, CONFIG, revision=model.revision))
-        folder = config.parent
-        commit = folder.name
-        weights = Path(hf_hub_download(model.repo, WEIGHTS, revision=commit))
-        with suppress(EntryNotFoundError):  # A model works without a card.
-            hf_hub_download(model.repo, CARD, revision=commit)
-    for file in (config, weights):
-        _check_blob(file, model)
-    return folder
+    # File by file and not as a snapshot: only these calls heed the timeouts.
+    config = Path(hf_hub_download(model.repo, CONFIG, revision=model.revision, local_files_only=cached))
+    commit = config.parent.name
+    weights = hf_hub_download(model.repo, WEIGHTS, revision=commit, local_files_only=cached)
+    with suppress(EntryNotFoundError):  # A model works without a card.
+        hf_hub_download(model.repo, CARD, revision=commit, local_files_only=cached)
+    return config, Path(weights)
 
 
 def _check_blob(file: Path, model: HubModel) -> None:
