@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,8 @@ def load_model_folder(folder: Path) -> nn.Module:
     if not path.is_file():
         raise _incomplete(folder, WEIGHTS)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of layers without channels
             expected = {
                 name: tuple(value.shape) for name, value in ARCHS[arch][1](config).state_dict().items()
             }
