@@ -42,7 +42,7 @@ def main(photo: Path, sheet: Path, restore: bool) -> None:
             seen = degrade_photo(truth, photo.stem, task, seed=seed, depth=depth)
             cells.append(tile(seen, f"{task} {psnr(seen, truth):.1f} dB"))
             if restorer:
-                restored = restorer(seen, {task: 1.0}).photo
+                restored = restorer(seen, task=task)
                 cells.append(tile(restored, f"restored {psnr(restored, truth):.1f} dB"))
         rows.append(np.hstack(cells))
     cv2.imwrite(str(sheet), np.vstack(rows)[:, :, ::-1])

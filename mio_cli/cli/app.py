@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from mio_cli.cli import classify, models, restore, train
 from mio_cli.cli import eval as eval_command
 from mio_cli.cli.output import error_console, print_error
 from mio_cli.core.errors import EXIT_INTERRUPTED, MioError
 
+
+class _Mio(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (the type of ctx depends on typer's version)
+        """Run a command; an interruption ends it with a sentence and its own exit code."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            error_console.print("interrupted; finished files are whole, and nothing half-done is left")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
 app = typer.Typer(
     name="mio",
+    cls=_Mio,
     help="Restore photos with one model, whatever is wrong with them: low resolution, blur, noise, "
     "JPEG artefacts, rain, haze, low light.",
     no_args_is_help=True,
@@ -45,14 +60,13 @@ def root(
 
 def main() -> None:
     """Run ``mio``; errors a user can act on become one line and an exit code."""
+    # The polite kill is answered like Ctrl-C: files being written are finished, temporary ones removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except MioError as error:
         print_error(error, debug="--debug" in sys.argv)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        error_console.print("interrupted; finished files are whole, nothing else was left behind")
-        sys.exit(EXIT_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -32,11 +32,10 @@ def evaluate(
     from mio_cli.core.tasks import CLEAN
     from mio_cli.evaluate.run import MODES, summarise
     from mio_cli.evaluate.run import evaluate as run
-    from mio_cli.infer.engine import choose_device
     from mio_cli.infer.restorer import Restorer
     from mio_cli.io import photos_in
 
-    restorer = Restorer(model, device=choose_device(device))
+    restorer = Restorer(model, device=device)
     photos = photos_in(data)
     with Progress(
         console=error_console, transient=True, disable=as_json or not error_console.is_terminal

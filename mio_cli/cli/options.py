@@ -6,18 +6,25 @@ from typing import Annotated
 
 import typer
 
+MACHINE = "Model and machine"
+"""Heading of a group of options in the help."""
+
 Paths = Annotated[
     list[str], typer.Argument(metavar="PATH", help="Photos, folders (with all below them) or globs.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of text.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
 Device = Annotated[
-    str | None, typer.Option(metavar="cpu|cuda", help="Where to run. Default: cuda if there is one.")
+    str | None,
+    typer.Option(
+        metavar="cpu|cuda", help="Where to run. Default: cuda if there is one.", rich_help_panel=MACHINE
+    ),
 ]
 Model = Annotated[
     str,
     typer.Option(
         metavar="NAME|FOLDER|hf:USER/REPO",
         help="Which model; see [bold]mio models[/]. hf: may end in @revision.",
+        rich_help_panel=MACHINE,
     ),
 ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import traceback
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,7 +17,8 @@ from rich.table import Table
 from mio_cli.core.errors import MioError
 
 if TYPE_CHECKING:
-    from mio_cli.infer.batch import Outcome
+    from mio_cli.infer.auto import Decision
+    from mio_cli.infer.batch import Outcome, Status
 
 console = Console(highlight=False, soft_wrap=True)
 error_console = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -61,37 +63,59 @@ def percentages(probabilities: Mapping[str, float], least: float = 0.05) -> str:
 
 
 def outcome_record(outcome: Outcome) -> dict[str, object]:
-    """An outcome as one JSON record."""
-    decision = outcome.decision
+    """An outcome as one JSON record. What auto did first is repeated at the top."""
+    passes: list[dict[str, object]] = [
+        {
+            "mode": decision.mode,
+            "tasks": {task.value: round(share, 4) for task, share in decision.tasks.items()},
+            "probabilities": {name: round(share, 4) for name, share in decision.probabilities.items()},
+        }
+        for decision in outcome.passes
+    ]
+    first = passes[0] if passes else {"mode": None, "tasks": {}, "probabilities": {}}
     return {
         "input": str(outcome.source),
         "output": None if outcome.output is None else str(outcome.output),
-        "status": "failed"
-        if outcome.error
-        else "copied"
-        if decision and decision.mode == "none"
-        else "restored",
-        "mode": decision.mode if decision else None,
-        "tasks": {task.value: share for task, share in decision.tasks.items()} if decision else {},
-        "probabilities": {n: round(p, 4) for n, p in decision.probabilities.items()} if decision else {},
+        "status": outcome.status,
+        **first,
+        "passes": passes,
         "seconds": round(outcome.seconds, 3),
         "notes": outcome.notes,
         "error": None if outcome.error is None else str(outcome.error),
     }
 
 
+COLOURS: Mapping[Status, str] = {"restored": "green", "copied": "yellow", "skipped": "dim", "failed": "red"}
+"""Of each status of an outcome."""
+
+
 def outcome_line(outcome: Outcome) -> str:
-    """An outcome as one line of rich markup."""
-    decision, name = outcome.decision, escape(str(outcome.source))
-    assert decision is not None
-    heard = f" [dim]({percentages(decision.probabilities)})[/]" if decision.probabilities else ""
-    verb = "copied" if decision.mode == "none" else "restored"
-    colour = "yellow" if decision.mode == "none" else "green"
+    """An outcome without error as one line of rich markup."""
+    status, name = outcome.status, escape(str(outcome.source))
+    if status == "skipped":
+        return f"[dim]skipped[/] {name}: {escape(str(outcome.output))} is there already"
+    done = ", then ".join(_decision_words(decision) for decision in outcome.passes)
     notes = "".join(f"\n  [dim]{escape(note)}[/]" for note in outcome.notes)
     return (
-        f"[{colour}]{verb}[/] {name}: [bold]{decision}[/]{heard} → {escape(str(outcome.output))}"
+        f"[{COLOURS[status]}]{status}[/] {name}: {done} → {escape(str(outcome.output))}"
         f" [dim]{outcome.seconds:.1f} s[/]{notes}"
     )
+
+
+def _decision_words(decision: Decision) -> str:
+    heard = f" [dim]({percentages(decision.probabilities)})[/]" if decision.probabilities else ""
+    return f"[bold]{decision}[/]{heard}"
+
+
+def summary_table(outcomes: Sequence[Outcome], seconds: float) -> Table:
+    """How many photos of each status, and how long all took."""
+    table = Table(box=None, pad_edge=False)
+    for status, colour in COLOURS.items():
+        table.add_column(status, justify="right", style=colour)
+    table.add_column("seconds", justify="right")
+    counts = Counter(outcome.status for outcome in outcomes)
+    table.add_row(*(str(counts[status]) for status in COLOURS), f"{seconds:.1f}")
+    return table
 
 
 def probability_table(rows: Mapping[str, Mapping[str, float]]) -> Table:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mio_cli.cli.options import Debug, Device, Json, Model, Paths
+from mio_cli.cli.options import MACHINE, Debug, Device, Json, Model, Paths
 from mio_cli.cli.output import (
     console,
     error_console,
@@ -17,90 +21,175 @@ from mio_cli.cli.output import (
     print_error,
     print_json,
     print_note,
+    summary_table,
 )
 from mio_cli.core.errors import UsageError
-from mio_cli.core.tasks import Task, parse_task
+from mio_cli.core.request import Request
+
+if TYPE_CHECKING:
+    from mio_cli.infer.batch import Options, Outcome
+    from mio_cli.infer.restorer import Restorer
+    from mio_cli.io import Source
 
 EXAMPLES = """Examples:
 
 mio restore photo.jpg — find out what is wrong and restore it
 
-mio restore holiday/ -o restored/ — a folder, its structure kept
+mio restore holiday/ -o restored/ --skip-existing — a folder, or what is left of it
 
-mio restore old.png --task denoise — you know better than the classifier
+mio restore old.png --task denoise --strength 0.7 — you know better than the classifier
+
+mio restore old.png --task noise,jpeg — two passes; rain=0.7,lowlight=0.3 is one with a mixed prompt
 
 mio restore small.jpg --task sr --scale 4 — enlarge four times
 """
 
+WISH, FILES = "What to do", "Files"
+
+TaskWords = Annotated[
+    str,
+    typer.Option(
+        "--task",
+        "-t",
+        metavar="auto|sr|blur|noise|jpeg|rain|haze|lowlight",
+        help="What is wrong. [bold]auto[/] asks the classifier for each photo. [bold]noise,jpeg[/]: one pass "
+        "after the other, in the order that fits. [bold]rain=0.7,lowlight=0.3[/]: a mixed prompt.",
+        rich_help_panel=WISH,
+    ),
+]
+Adaptive = Annotated[
+    bool,
+    typer.Option(
+        "--adaptive",
+        help="Let the photo itself be the prompt, for unknown degradations.",
+        rich_help_panel=WISH,
+    ),
+]
+Strength = Annotated[
+    float, typer.Option(help="1: the restored photo, 0: the original, or between.", rich_help_panel=WISH)
+]
+Passes = Annotated[
+    int, typer.Option(help="With auto: restore up to so often, until it looks clean.", rich_help_panel=WISH)
+]
+Scale = Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times; with --task sr.", rich_help_panel=WISH)]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="A file, a folder that mirrors the input's structure, or - for standard output. "
+        "Default: photo.restored.jpg beside photo.jpg.",
+        rich_help_panel=FILES,
+    ),
+]
+Compare = Annotated[
+    bool, typer.Option("--compare", help="Also save a before/after picture.", rich_help_panel=FILES)
+]
+SkipExisting = Annotated[
+    bool,
+    typer.Option(
+        "--skip-existing", help="Pass over photos whose output is there already.", rich_help_panel=FILES
+    ),
+]
+Jobs = Annotated[
+    int,
+    typer.Option(min=1, help="Threads that read and write other photos meanwhile.", rich_help_panel=MACHINE),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        min=256,
+        help="Side of a tile in pixels. Default: 1024, or less if little memory is free.",
+        rich_help_panel=MACHINE,
+    ),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(min=1, help="Refuse photos of more pixels than this.", rich_help_panel=FILES),
+]
+
 
 def restore(
     paths: Paths,
-    task: Annotated[
-        str,
-        typer.Option(
-            "--task",
-            "-t",
-            metavar="auto|sr|blur|noise|jpeg|rain|haze|lowlight",
-            help="What is wrong with the photos. [bold]auto[/] asks the classifier for each photo.",
-        ),
-    ] = "auto",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="A file, or a folder that mirrors the input's structure. "
-            "Default: photo.restored.jpg beside photo.jpg.",
-        ),
-    ] = None,
-    adaptive: Annotated[
-        bool, typer.Option("--adaptive", help="Let the photo itself be the prompt, for unknown degradations.")
-    ] = False,
-    scale: Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times; with --task sr.")] = 1,
-    compare: Annotated[bool, typer.Option("--compare", help="Also save a before/after picture.")] = False,
+    task: TaskWords = "auto",
+    adaptive: Adaptive = False,
+    strength: Strength = 1.0,
+    passes: Passes = 1,
+    scale: Scale = 1,
+    output: Output = None,
+    compare: Compare = False,
+    skip_existing: SkipExisting = False,
+    max_pixels: MaxPixels = None,
     model: Model = "mio-small",
     device: Device = None,
-    tile: Annotated[
-        int, typer.Option(min=256, help="Side of a tile in pixels; smaller needs less memory.")
-    ] = 1024,
-    max_pixels: Annotated[int | None, typer.Option(help="Refuse photos of more pixels than this.")] = None,
+    tile: Tile = None,
+    jobs: Jobs = 1,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Restore photos. The originals are never touched."""
-    tasks = None if task.strip().lower() == "auto" else {parse_task(task): 1.0}
-    if adaptive and tasks:
-        raise UsageError("--adaptive and --task contradict each other", hint="leave one out")
-    if scale != 1 and (tasks != {Task.SR: 1.0} or scale not in (2, 3, 4)):
-        raise UsageError(f"cannot use --scale {scale} here", hint="enlarge with --task sr --scale 2, 3 or 4")
+    request = Request.parse(task, adaptive=adaptive, strength=strength, scale=scale, passes=passes)
     # Imported late: `mio --help` must not wait for torch.
-    from mio_cli.infer.batch import Options, Outcome, exit_code, restore_files
-    from mio_cli.infer.engine import choose_device
+    from mio_cli.infer.batch import Options, exit_code
     from mio_cli.infer.restorer import Restorer
-    from mio_cli.io import DEFAULT_MAX_PIXELS, Source, find_photos
+    from mio_cli.io import DEFAULT_MAX_PIXELS, find_photos
 
     sources = find_photos(paths, skip=output)
-    options = Options(tasks, adaptive, scale, output, compare, max_pixels or DEFAULT_MAX_PIXELS)
-    restorer = Restorer(model, device=choose_device(device), tile=tile, note=print_note)
+    _check_streams(sources, output, compare=compare, as_json=as_json)
+    options = Options(request, output, compare, skip_existing, jobs, max_pixels or DEFAULT_MAX_PIXELS)
+    restorer = Restorer(model, device=device, tile=tile, note=print_note)
+    outcomes = _restore_all(sources, restorer, options, as_json=as_json, debug=debug)
+    raise typer.Exit(exit_code(outcomes))
+
+
+def _check_streams(sources: Sequence[Source], output: Path | None, *, compare: bool, as_json: bool) -> None:
+    """Photos in pipes need pipes that carry nothing else."""
+    reads = any(source.is_stream for source in sources)
+    if reads and sys.stdin.isatty():
+        raise UsageError("nothing is piped in", hint="name a photo, or: mio restore - < photo.jpg")
+    if not _writes_stream(sources, output):
+        return
+    if as_json or compare:
+        extra = "--json" if as_json else "--compare"
+        raise UsageError(
+            f"{extra} has no place on standard output beside a photo", hint="name a file with -o"
+        )
+    if sys.stdout.isatty():
+        raise UsageError("a terminal shows no photos", hint="name a file with -o, or pipe the output on")
+
+
+def _writes_stream(sources: Sequence[Source], output: Path | None) -> bool:
+    return str(output) == "-" or (output is None and any(source.is_stream for source in sources))
+
+
+def _restore_all(
+    sources: Sequence[Source], restorer: Restorer, options: Options, *, as_json: bool, debug: bool
+) -> list[Outcome]:
+    """Restore, and tell of each file when it is done and of all in the end."""
+    from mio_cli.infer.batch import restore_files
+
+    started = time.monotonic()
     outcomes: list[Outcome] = []
     # Text must not mix with a photo on standard output.
-    report = error_console if any(source.is_stream for source in sources) else console
+    report = error_console if _writes_stream(sources, options.output) else console
     with file_progress(visible=not as_json) as progress:
-        overall = progress.add_task("restoring", total=len(sources))
+        bar = progress.add_task("restoring", total=len(sources))
 
-        def advance(source: Source, done: int, total: int) -> None:
-            progress.update(overall, completed=len(outcomes) + done / total, description=source.path.name)
+        def advance(index: int, done: int, total: int) -> None:
+            progress.update(bar, completed=index + done / total, description=sources[index].path.name)
 
-        for outcome in restore_files(sources, restorer, options, advance):
-            outcomes.append(outcome)
-            progress.update(overall, completed=len(outcomes))
-            if as_json:
-                print_json(outcome_record(outcome))
-            elif outcome.error:
-                print_error(outcome.error, debug=debug)
-            else:
-                report.print(outcome_line(outcome))
+        with closing(restore_files(sources, restorer, options, advance)) as finished:
+            for outcome in finished:
+                outcomes.append(outcome)
+                if as_json:
+                    print_json(outcome_record(outcome))
+                elif outcome.error:
+                    print_error(outcome.error, debug=debug)
+                else:
+                    report.print(outcome_line(outcome))
     failed = sum(outcome.error is not None for outcome in outcomes)
-    if failed and len(outcomes) > 1:
+    if len(outcomes) > 1 and error_console.is_terminal and not as_json:
+        error_console.print(summary_table(outcomes, time.monotonic() - started))
+    elif len(outcomes) > 1 and failed:
         error_console.print(f"{len(outcomes) - failed} of {len(outcomes)} photos done, {failed} failed")
-    raise typer.Exit(exit_code(outcomes))
+    return outcomes

@@ -10,6 +10,7 @@ from statistics import mean
 
 import numpy as np
 
+from mio_cli.core.request import Request
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Severity
 from mio_cli.evaluate.metrics import psnr
@@ -58,11 +59,11 @@ def evaluate(
 
 
 def _score(name: str, task: Task | None, seen: np.ndarray, truth: np.ndarray, restorer: Restorer) -> Score:
-    auto = restorer(seen)
+    auto = restorer.restore(seen)
     restored = {"auto": auto.photo}
     if task is not None:
-        restored["explicit"] = restorer(seen, {task: 1.0}).photo
-        restored["adaptive"] = restorer(seen, adaptive=True).photo
+        restored["explicit"] = restorer.restore(seen, Request(({task: 1.0},))).photo
+        restored["adaptive"] = restorer.restore(seen, Request(adaptive=True)).photo
     scores = {mode: min(CAP, psnr(photo, truth)) for mode, photo in restored.items()}
     return Score(name, task, min(CAP, psnr(seen, truth)), scores, auto.decision)
 

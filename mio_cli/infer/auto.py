@@ -48,7 +48,11 @@ class Decision:
     def __str__(self) -> str:
         if self.mode == "none":
             return "clean, nothing to restore"
-        return " + ".join(self.tasks) if self.mode == "explicit" else "adaptive"
+        if self.mode == "adaptive":
+            return "adaptive"
+        if len(self.tasks) == 1:
+            return next(iter(self.tasks))
+        return " + ".join(f"{task} {share:.0%}" for task, share in self.tasks.items())
 
 
 def decide(probabilities: Mapping[str, float]) -> Decision:

@@ -1,14 +1,18 @@
-"""Many files: restore or classify each, whatever becomes of the others."""
+"""Many files: restore each, whatever becomes of the others, reading and writing beside the network."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -19,13 +23,14 @@ from mio_cli.core.errors import (
     EXIT_SOME_FAILED,
     MioError,
     PhotoError,
+    WeightsError,
 )
-from mio_cli.core.paths import atomic_path
-from mio_cli.core.picture import Picture
-from mio_cli.core.tasks import Task
+from mio_cli.core.paths import atomic_path, remove_stale_temporaries
+from mio_cli.core.picture import Picture, Pixels
+from mio_cli.core.request import Request
 from mio_cli.infer.auto import Decision
 from mio_cli.infer.engine import Advance
-from mio_cli.infer.restorer import Restorer
+from mio_cli.infer.restorer import AUTO, Restorer
 from mio_cli.io import (
     DEFAULT_MAX_PIXELS,
     Source,
@@ -44,24 +49,43 @@ COMPARE_SIDE = 1600
 class Options:
     """What to do with each file; see ``mio restore --help``."""
 
-    tasks: Mapping[Task, float] | None = None
-    adaptive: bool = False
-    scale: int = 1
+    request: Request = AUTO
     output: Path | None = None
     compare: bool = False
+    skip_existing: bool = False
+    jobs: int = 1
     max_pixels: int = DEFAULT_MAX_PIXELS
+
+
+Status = Literal["restored", "copied", "skipped", "failed"]
 
 
 @dataclass
 class Outcome:
-    """What became of one file."""
+    """What became of one file.
+
+    Attributes:
+        output: the file written or passed over; ``None`` if it failed.
+        passes: what was done and why, pass by pass.
+        seconds: what reading, restoring and writing took, without waiting for other files.
+        notes: what the output's format could not hold.
+    """
 
     source: Path
     output: Path | None = None
-    decision: Decision | None = None
+    passes: tuple[Decision, ...] = ()
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     error: MioError | None = None
+
+    @property
+    def status(self) -> Status:
+        """In a word; ``"skipped"`` if the output was there already."""
+        if self.error:
+            return "failed"
+        if not self.passes:
+            return "skipped"
+        return "copied" if self.passes[0].mode == "none" else "restored"
 
 
 def exit_code(outcomes: Sequence[Outcome]) -> int:
@@ -76,22 +100,43 @@ def restore_files(
     sources: Sequence[Source],
     restorer: Restorer,
     options: Options,
-    advance: Callable[[Source, int, int], None] = lambda source, done, total: None,
-) -> Iterator[Outcome]:
-    """Restore files one after another, yielding each outcome as soon as it is known.
+    advance: Callable[[int, int, int], None] = lambda index, done, total: None,
+) -> Generator[Outcome, None, None]:
+    """Restore files, yielding their outcomes in order.
 
-    A file that fails is an outcome with an error; only errors that are no fault of a file are raised.
+    The network has one photo at a time. ``options.jobs`` threads meanwhile read the next photos and write
+    the last ones; at most as many photos wait on either side, which bounds the memory. A file that fails is
+    an outcome with an error, and only a model that cannot be loaded ends the run. If the caller stops
+    (or is interrupted), files that are being written are finished and the others are left alone.
+
+    Args:
+        advance: called with (index of the file, tiles done, tiles in all).
     """
-    for source, target in zip(sources, output_paths(sources, options.output), strict=True):
-        started = time.monotonic()
-        outcome = Outcome(source.path)
-        try:
-            _restore_file(source, target, restorer, options, outcome, partial(advance, source))
-            outcome.output = target
-        except MioError as error:
-            outcome.error = error
-        outcome.seconds = time.monotonic() - started
-        yield outcome
+    targets = output_paths(sources, options.output)
+    for folder in {target.parent for target in targets if target != STREAM}:
+        remove_stale_temporaries(folder)
+    pairs = enumerate(zip(sources, targets, strict=True))
+    unread = iter([_File(index, *pair, options) for index, pair in pairs])
+    pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="mio-files")
+    ahead: deque[tuple[_File, Future[None]]] = deque()
+    behind: deque[Future[Outcome]] = deque()
+    try:
+        while True:
+            ahead.extend(
+                (file, file.start_reading(pool)) for file in islice(unread, options.jobs + 1 - len(ahead))
+            )
+            if not ahead:
+                break
+            file, reading = ahead.popleft()
+            reading.result()
+            while behind and (len(behind) >= options.jobs or behind[0].done()):
+                yield behind.popleft().result()
+            file.restore(restorer, advance)
+            behind.append(pool.submit(file.write))
+        while behind:
+            yield behind.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def read_source(source: Source, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
@@ -101,25 +146,91 @@ def read_source(source: Source, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture
     return read_picture(source.path, max_pixels=max_pixels)
 
 
-def _restore_file(
-    source: Source, target: Path, restorer: Restorer, options: Options, outcome: Outcome, advance: Advance
-) -> None:
-    picture = read_source(source, options.max_pixels)
-    restored = restorer(
-        picture.rgb, options.tasks, adaptive=options.adaptive, scale=options.scale, advance=advance
-    )
-    outcome.decision = restored.decision
-    result = picture.with_rgb(restored.photo)
-    if target == STREAM:
-        sys.stdout.buffer.write(encode_picture(result))
-        return
-    same_format = target.suffix.lower() == source.path.suffix.lower()
-    if restored.decision.mode == "none" and same_format and not source.is_stream:
-        _copy(source.path, target)
-    else:
-        outcome.notes += write_picture(result, target)
-    if options.compare:
-        _write_comparison(picture, restored.photo, target)
+class _File:
+    """One file on its way: read, restored, written. A step that fails, or has no work, ends the way."""
+
+    def __init__(self, index: int, source: Source, target: Path, options: Options) -> None:
+        self.index, self.source, self.target, self.options = index, source, target, options
+        self.outcome = Outcome(source.path)
+        self.before: Picture | None = None
+        self.after: Pixels | None = None
+
+    def start_reading(self, pool: ThreadPoolExecutor) -> Future[None]:
+        """Read in the background. Standard input is read here: a thread waiting for it cannot be stopped."""
+        if not self.source.is_stream:
+            return pool.submit(self.read)
+        done: Future[None] = Future()
+        self.read()
+        done.set_result(None)
+        return done
+
+    def read(self) -> None:
+        """File → picture, unless its output is there already."""
+        with self._charged():
+            if self.options.skip_existing and self.target != STREAM and self.target.is_file():
+                self.outcome.output = self.target
+            else:
+                self.before = read_source(self.source, self.options.max_pixels)
+
+    def restore(self, restorer: Restorer, advance: Callable[[int, int, int], None]) -> None:
+        """Picture → restored pixels."""
+        if self.before is None:
+            return
+        with self._charged():
+            tiles: Advance = lambda done, total: advance(self.index, done, total)  # noqa: E731
+            restored = restorer.restore(self.before.rgb, self.options.request, advance=tiles)
+            self.outcome.passes, self.after = restored.passes, restored.photo
+
+    def write(self) -> Outcome:
+        """Restored pixels → file. The before/after picture comes first: with the output the file is done."""
+        if self.before is None or self.after is None:
+            return self.outcome
+        with self._charged():
+            if self.options.compare:
+                _write_comparison(self.before, self.after, self.target)
+            self._write_output(self.before.with_rgb(self.after))
+            self.outcome.output = self.target
+        return self.outcome
+
+    def _write_output(self, picture: Picture) -> None:
+        same_format = self.target.suffix.lower() == self.source.path.suffix.lower()
+        if self.target == STREAM:
+            _write_stream(encode_picture(picture))
+        elif self.outcome.status == "copied" and same_format and not self.source.is_stream:
+            _copy(self.source.path, self.target)
+        else:
+            self.outcome.notes += write_picture(picture, self.target)
+
+    @contextmanager
+    def _charged(self) -> Iterator[None]:
+        """Charge this file with the time that the block takes, and with what goes wrong in it."""
+        started = time.monotonic()
+        try:
+            yield
+        except WeightsError:
+            raise
+        except MioError as error:
+            self.outcome.error = error
+        except MemoryError:
+            self.outcome.error = PhotoError(
+                f"{self.source.path}: not enough memory", hint="close other programs"
+            )
+        except Exception as error:  # whatever it is, the other files shall not suffer
+            self.outcome.error = PhotoError(
+                f"{self.source.path}: {type(error).__name__}: {error}",
+                hint="that is a fault of mio: please report what --debug prints",
+            )
+            self.outcome.error.__cause__ = error
+        finally:
+            self.outcome.seconds += time.monotonic() - started
+
+
+def _write_stream(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        raise PhotoError(f"cannot write to standard output: {error.strerror}") from None
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -12,10 +12,16 @@ from torch import Tensor, nn
 from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptExtractor
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import MioError, UsageError
+from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.tiles import BLEND, Span, plan_axis, round_up
 
-TILE = 1024
-"""Side of a tile in pixels: the compact network then needs about half a gigabyte."""
+TILES = (1024, 512, 256)
+"""Sides of tiles in pixels, of which the largest that fits into the free memory is taken. With the largest
+the compact network needs about half a gigabyte. There are few sizes, so that a little more or less free
+memory changes neither the tiles nor, by rounding, the result."""
+
+PROBE = 128
+"""Side of the patch by which a network's need of memory is measured."""
 
 HALO = 48
 """Pixels of context kept around a tile's part of the result. The compact network's receptive field is
@@ -28,7 +34,7 @@ Advance = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
 
 
-def choose_device(name: str | None = None) -> torch.device:
+def choose_device(name: str | torch.device | None = None) -> torch.device:
     """The device called ``name``; by default CUDA if there is one, else the CPU.
 
     Raises:
@@ -69,7 +75,8 @@ class Engine:
     Args:
         net: a network of :mod:`mio_cli.arch` with weights, in evaluation mode.
         device: where to run (default: CUDA if there is one).
-        tile: side of a tile in pixels; halved, with a note, when memory runs out.
+        tile: side of a tile in pixels; by default the largest of :data:`TILES` that the free memory
+            allows when the first photo comes. Halved, with a note, when memory runs out.
         halo: context around a tile in pixels.
         note: called with a sentence when something had to be done differently than asked.
     """
@@ -79,7 +86,7 @@ class Engine:
         net: nn.Module,
         *,
         device: torch.device | None = None,
-        tile: int = TILE,
+        tile: int | None = None,
         halo: int = HALO,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -151,13 +158,15 @@ class Engine:
         """
         photo = np.ascontiguousarray(photo, dtype=np.float32)
         code = self.code(photo, prompt)
+        if self.tile is None:
+            self.tile = self._choose_tile(photo, code)
         while True:
             try:
-                return self._run_tiles(photo, code, advance)
+                return self._run_tiles(photo, code, self.tile, advance)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
-                smaller = round_up(self.tile // 2, self.spec.multiple)
+                smaller = round_up(min(self.tile, max(photo.shape[:2])) // 2, self.spec.multiple)
                 if smaller <= 2 * self.halo + 6 * BLEND + self.spec.multiple:
                     raise MioError(
                         "not enough memory even for small tiles", hint="close other programs"
@@ -165,10 +174,25 @@ class Engine:
                 self.note(f"memory ran out; going on with tiles of {smaller} instead of {self.tile} pixels")
                 self.tile = smaller
 
-    def _run_tiles(self, photo: np.ndarray, code: PromptCode | None, advance: Advance) -> np.ndarray:
+    def _choose_tile(self, photo: np.ndarray, code: PromptCode | None) -> int:
+        """The largest tile that fits into the free memory, measured with a patch of ``photo``."""
+        free = free_memory(self.device)
+        if free is None:
+            return TILES[0]
+        side = round_up(max(PROBE, self.spec.minimum), self.spec.multiple)
+        patch = to_tensor(_pad(photo[:side, :side], side, side), self.device)
+        need = bytes_per_pixel(self.net, patch, *(() if code is None else (code,)))
+        tile = next((tile for tile in TILES if need * tile**2 <= SHARE * free), TILES[-1])
+        if tile < min(TILES[0], max(photo.shape[:2])):
+            self.note(f"little memory is free ({free / 1e9:.1f} GB); using tiles of {tile} pixels")
+        return tile
+
+    def _run_tiles(
+        self, photo: np.ndarray, code: PromptCode | None, tile: int, advance: Advance
+    ) -> np.ndarray:
         height, width = photo.shape[:2]
         multiple = self.spec.multiple
-        tile = round_up(max(self.tile, self.spec.minimum), multiple)
+        tile = round_up(max(tile, self.spec.minimum), multiple)
         rows, columns = (plan_axis(side, tile, self.halo, multiple) for side in (height, width))
         total, done = len(rows) * len(columns), 0
         # A single tile needs no blending, so its result is the answer and no second buffer is filled.

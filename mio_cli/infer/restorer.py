@@ -1,21 +1,28 @@
-"""The tool's one entrance for programs: a model, a classifier and a photo in memory."""
+"""The tool's one entrance for programs: a model, a classifier, and photos in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
+from PIL import Image
 
 from mio_cli.core.errors import UsageError
-from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.core.picture import Pixels
+from mio_cli.core.request import SCALES, Request
+from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.degrade.sr import resize
 from mio_cli.hub.folder import load_model
-from mio_cli.hub.registry import DEFAULT_MODEL
+from mio_cli.hub.registry import DEFAULT_CLASSIFIER, DEFAULT_MODEL
 from mio_cli.infer.auto import Decision, TaskClassifier, decide
-from mio_cli.infer.engine import TILE, Advance, Engine
+from mio_cli.infer.engine import Advance, Engine, choose_device
+from mio_cli.infer.images import Array, ImageKind, as_kind_of, pictures_of
+
+AUTO = Request()
+"""The classifier decides, once."""
 
 
 @dataclass(frozen=True)
@@ -24,77 +31,156 @@ class Restored:
 
     Attributes:
         photo: H×W×3 float32 in [0, 1].
-        decision: what was done and why.
+        passes: what was done and why, pass by pass; a single one of the mode ``"none"`` for a clean photo.
     """
 
-    photo: np.ndarray
-    decision: Decision
+    photo: Pixels
+    passes: tuple[Decision, ...]
+
+    @property
+    def decision(self) -> Decision:
+        """The first pass."""
+        return self.passes[0]
 
 
 class Restorer:
-    """Restores photos with one model.
+    """Restores photos with one model. Not for several threads at once.
 
     Args:
         model: a registered name or a model folder.
-        device: where to run (default: CUDA if there is one).
-        tile: side of a tile in pixels.
+        device: where to run, such as ``"cuda"`` (default: CUDA if there is one).
+        tile: side of a tile in pixels (default: the largest that the free memory allows).
+        classifier: what auto asks; a registered name or a folder.
         note: called with a sentence when something had to be done differently than asked.
+
+    Raises:
+        WeightsError: there is no such model, or it is damaged.
+        UsageError: there is no such device.
     """
 
     def __init__(
         self,
         model: str = DEFAULT_MODEL,
         *,
-        device: torch.device | None = None,
-        tile: int = TILE,
+        device: str | torch.device | None = None,
+        tile: int | None = None,
+        classifier: str = DEFAULT_CLASSIFIER,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.engine = Engine(load_model(model), device=device, tile=tile, note=note)
+        self.engine = Engine(load_model(model), device=choose_device(device), tile=tile, note=note)
+        self._classifier = classifier
 
     @cached_property
-    def classifier(self) -> TaskClassifier:
-        """The embedded classifier, loaded when it is first needed."""
-        return TaskClassifier(device=self.engine.device)
-
-    def decide(self, photo: np.ndarray, tasks: Mapping[Task, float] | None, adaptive: bool) -> Decision:
-        """What to do: as told, or (no ``tasks``, not ``adaptive``) as the classifier says."""
-        if adaptive:
-            return Decision("adaptive")
-        if tasks:
-            return Decision("explicit", tasks)
-        return decide(self.classifier(photo))
+    def classifier(self) -> Callable[[Pixels], dict[str, float]]:
+        """What auto asks about H×W×3 float32 in [0, 1], loaded when it is first needed."""
+        return TaskClassifier(self._classifier, device=self.engine.device)
 
     def __call__(
         self,
-        photo: np.ndarray,
-        tasks: Mapping[Task, float] | None = None,
+        image: ImageKind,
         *,
+        task: str = "auto",
         adaptive: bool = False,
+        strength: float = 1.0,
         scale: int = 1,
-        advance: Advance = lambda done, total: None,
-    ) -> Restored:
-        """Restore H×W×3 float32 in [0, 1].
+        passes: int = 1,
+    ) -> ImageKind:
+        """Restore an image; the result is of the same kind, dtype and device. ``image`` is not changed.
 
         Args:
-            tasks: tasks and their shares in the prompt; ``None`` asks the classifier (auto).
+            image: see :data:`~mio_cli.infer.images.ImageKind`. Transparency is kept, at the new size.
+            task: as for ``mio restore --task``: ``"auto"``, ``"noise"``, ``"noise,jpeg"`` for two passes,
+                ``"rain=0.7,lowlight=0.3"`` for a mixed prompt.
             adaptive: let the photo itself be the prompt.
-            scale: enlarge by 2, 3 or 4 first (bicubic), for super-resolution.
-            advance: called with (tiles done, tiles in all).
+            strength: 1 for the restored photo, 0 for the original, between them a blend.
+            scale: enlarge 2, 3 or 4 times; the task ``"sr"`` must be among the tasks.
+            passes: how often, at most, auto classifies and restores.
+
+        Raises:
+            UsageError: an argument or the image is not as described.
+            MioError: memory runs out, or the model fails.
         """
-        decision = self.decide(photo, tasks, adaptive)
-        if scale != 1:
-            photo = enlarge(photo, scale)
-        if decision.mode == "none":
-            return Restored(photo, decision)
+        request = Request.parse(task, adaptive=adaptive, strength=strength, scale=scale, passes=passes)
+        pictures = pictures_of(image)
+        restored = [picture.with_rgb(self.restore(picture.rgb, request).photo) for picture in pictures]
+        return as_kind_of(image, restored)
+
+    def classify(self, image: Image.Image | Array | torch.Tensor) -> dict[str, float]:
+        """Calibrated probabilities of the seven degradations and of ``"clean"``, by name.
+
+        Raises:
+            UsageError: the image is a batch, or not as described for :meth:`__call__`.
+        """
+        pictures = pictures_of(image)
+        if len(pictures) != 1:
+            raise UsageError(f"cannot classify {len(pictures)} photos at once", hint="pass one by one")
+        return self.classifier(pictures[0].rgb)
+
+    def restore(
+        self, photo: Pixels, request: Request = AUTO, *, advance: Advance = lambda done, total: None
+    ) -> Restored:
+        """Restore H×W×3 float32 in [0, 1] and tell how.
+
+        Args:
+            advance: called with (tiles done, tiles in all) of all passes.
+        """
+        if request.is_auto:
+            restored = self._restore_auto(photo, request.passes, advance)
+        else:
+            plan = [Decision("explicit", prompt) for prompt in request.prompts] or [Decision("adaptive")]
+            result = photo
+            for index, decision in enumerate(plan):
+                if request.scale != 1 and Task.SR in decision.tasks:
+                    result = enlarge(result, request.scale)
+                result = self._run(result, decision, _part(advance, index, len(plan)))
+            restored = Restored(result, tuple(plan))
+        if request.strength == 1:
+            return restored
+        before = photo if request.scale == 1 else enlarge(photo, request.scale)
+        return Restored(_blend(before, restored.photo, request.strength), restored.passes)
+
+    def _restore_auto(self, photo: Pixels, passes: int, advance: Advance) -> Restored:
+        """Classify and restore until the classifier says clean, or another pass makes that less likely.
+
+        The first pass always counts, so that more passes never do less than one. A later one counts only
+        if it raises the probability of clean; otherwise its result is dropped and it was the last.
+        """
+        seen = self.classifier(photo)
+        done: list[Decision] = []
+        for index in range(passes):
+            decision = decide(seen)
+            if decision.mode == "none":
+                break
+            result = self._run(photo, decision, _part(advance, index, passes))
+            if passes > 1:
+                before, seen = seen, self.classifier(result)
+                if index > 0 and seen.get(CLEAN, 0.0) <= before.get(CLEAN, 0.0):
+                    break
+            photo = result
+            done.append(decision)
+        return Restored(photo, tuple(done or [decision]))
+
+    def _run(self, photo: Pixels, decision: Decision, advance: Advance) -> Pixels:
         weights = {CLASS_ORDER.index(task): share for task, share in decision.tasks.items()}
-        return Restored(self.engine(photo, self.engine.prompt_images(weights), advance), decision)
+        return self.engine(photo, self.engine.prompt_images(weights), advance)
 
 
-def enlarge(photo: np.ndarray, scale: int) -> np.ndarray:
+def enlarge(photo: Pixels, scale: int) -> Pixels:
     """Bicubic enlargement of H×W×3, the same that degraded the photos super-resolution was trained on."""
-    if scale not in (2, 3, 4):
-        raise UsageError(f"cannot enlarge {scale} times", hint="use --scale 2, 3 or 4")
+    if scale not in SCALES:
+        raise UsageError(f"cannot enlarge {scale} times", hint="choose 2, 3 or 4")
     height, width = photo.shape[:2]
     x = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None]
     x = resize(x, (height * scale, width * scale)).clamp_(0, 1)
     return np.ascontiguousarray(x[0].permute(1, 2, 0).numpy())
+
+
+def _blend(before: Pixels, after: Pixels, strength: float) -> Pixels:
+    blended = before * np.float32(1 - strength)
+    blended += np.float32(strength) * after
+    return blended
+
+
+def _part(advance: Advance, index: int, passes: int) -> Advance:
+    """``advance`` for one pass of several."""
+    return lambda done, total: advance(index * total + done, passes * total)

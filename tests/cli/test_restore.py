@@ -267,6 +267,9 @@ def test_options_are_few() -> None:
     from mio_cli.cli.restore import restore
 
     assert list(inspect.signature(restore).parameters) == [
-        "paths", "task", "output", "adaptive", "scale", "compare", "model", "device", "tile", "max_pixels",
+        "paths",
+        "task", "adaptive", "strength", "passes", "scale",
+        "output", "compare", "skip_existing", "max_pixels",
+        "model", "device", "tile", "jobs",
         "as_json", "debug",
     ]  # fmt: skip

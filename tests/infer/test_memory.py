@@ -1,0 +1,118 @@
+"""Tiles fit into the memory that there is, and shrink when it runs out all the same."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mio_cli.arch import build_model
+from mio_cli.arch.spec import ModelSpec
+from mio_cli.infer import engine as engine_module
+from mio_cli.infer import memory
+from mio_cli.infer.engine import TILES, Engine
+
+SHORT_OF_MEMORY = """
+import resource
+import numpy as np, torch
+from mio_cli.arch import build_model
+from mio_cli.infer.engine import Engine
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+net = build_model("compact", prompt=None, widths=(16, 32), encoder=(1,), middle=1, decoder=(1,)).eval()
+net.to(memory_format=torch.channels_last)
+notes = []
+engine = Engine(net, device=torch.device("cpu"), tile=1024, note=notes.append)
+photo = np.random.default_rng(0).random((1024, 1024, 3), dtype=np.float32)
+whole = engine(photo)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+for megabytes in (100, 1):
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
+    engine.tile = 1024
+    try:
+        print(abs(engine(photo) - whole).max() < 1e-5, engine.tile, len(notes), notes[0])
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+
+
+class Doubling(nn.Module):
+    """``x * 2 / 2``: at its peak two copies of the photo are alive beside the input."""
+
+    spec = ModelSpec(halo=0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        doubled = x * 2
+        half = doubled / 2
+        del doubled
+        return half.relu_()
+
+
+def test_memory_is_counted_by_what_is_alive_at_once() -> None:
+    x = torch.rand(1, 3, 40, 50)
+    assert memory.bytes_per_pixel(Doubling(), x) == pytest.approx(memory.WORKSPACE * 2 * 3 * 4)
+    net = build_model("compact", widths=(8, 16), encoder=(1,), middle=1, decoder=(1,), prompt=None).eval()
+    small, large = (memory.bytes_per_pixel(net, torch.rand(1, 3, side, side)) for side in (64, 160))
+    assert small == pytest.approx(large, rel=0.02)
+    assert small > memory.WORKSPACE * 2 * 8 * 4, "at least two maps of eight channels"
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "tile", "told"), [(64, 1024, False), (0.2, 1024, False), (0.03, 512, True), (0, 256, True)]
+)
+def test_the_tile_follows_the_free_memory(
+    monkeypatch: pytest.MonkeyPatch, gigabytes: float, tile: int, told: bool
+) -> None:
+    monkeypatch.setattr(engine_module, "free_memory", lambda device: int(gigabytes * 1e9))
+    notes: list[str] = []
+    engine = Engine(Doubling(), note=notes.append)
+    photo = np.random.default_rng(0).random((40, 1500, 3), dtype=np.float32)
+    np.testing.assert_allclose(engine(photo), photo, atol=1e-6)
+    assert engine.tile == tile
+    assert [f"tiles of {tile} pixels" in note for note in notes] == [True] * told
+
+
+def test_a_photo_that_fits_anyway_is_no_reason_for_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "free_memory", lambda device: 0)
+    notes: list[str] = []
+    Engine(Doubling(), note=notes.append)(np.zeros((9, 9, 3), np.float32))
+    assert notes == []
+
+
+def test_a_container_is_believed(tmp_path: Path) -> None:
+    for name, text in {
+        "max": "1000000\n", "current": "900000\n", "stat": "anon 1\ninactive_file 50000\n"
+    }.items():  # fmt: skip
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert memory._free_in_container(tmp_path) == 150_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory._free_in_container(tmp_path) is None
+    assert memory._free_in_container(tmp_path / "nowhere") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system says how much is free")
+def test_this_machine_has_some() -> None:
+    free = memory.free_memory(torch.device("cpu"))
+    assert free is not None
+    assert free > 2**24
+    assert Engine(Doubling()).tile is None, "chosen with the first photo"
+    assert list(TILES) == sorted(TILES, reverse=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process can limit its memory")
+def test_when_memory_runs_out_the_tiles_shrink_until_they_fit() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SHORT_OF_MEMORY],
+        capture_output=True, text=True, timeout=300, env={"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    enough, scarce = done.stdout.splitlines()
+    same, tile, count, note = enough.split(" ", 3)
+    assert (same, int(tile) in (256, 512), int(count) >= 1) == ("True", True, True)
+    assert note == "memory ran out; going on with tiles of 512 instead of 1024 pixels"
+    assert scarce.startswith("MioError not enough memory"), scarce
