@@ -55,11 +55,18 @@ class Decision:
         return " + ".join(f"{task} {share:.0%}" for task, share in self.tasks.items())
 
 
-def decide(probabilities: Mapping[str, float]) -> Decision:
-    """Confident: that task, or leave a clean photo alone. Unsure: adaptive."""
+def decide(probabilities: Mapping[str, float], *, adaptive: bool = True) -> Decision:
+    """Confident: that task, or leave a clean photo alone. Unsure: adaptive, or the likeliest task.
+
+    Args:
+        adaptive: whether the network can be prompted by the photo.
+    """
     best = max(probabilities, key=lambda name: probabilities[name])
-    if probabilities[best] < CONFIDENT:
+    unsure = probabilities[best] < CONFIDENT
+    if unsure and adaptive:
         return Decision("adaptive", probabilities=probabilities)
+    if unsure:
+        best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
     if best == CLEAN:
         return Decision("none", probabilities=probabilities)
     return Decision("explicit", {Task(best): 1.0}, probabilities)

@@ -13,6 +13,7 @@ from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptExtractor
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
+from mio_cli.infer.prompting import check_restores_photos, needs_task, task_prompt
 from mio_cli.infer.tiles import BLEND, Span, plan_axis, round_up
 
 TILES = (1024, 512, 256)
@@ -91,29 +92,30 @@ class Engine:
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.device = device or choose_device()
+        check_restores_photos(net)
         self.net = net.to(self.device)
         self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
 
+    @property
+    def needs_task(self) -> bool:
+        """Whether the network restores nothing unless a task is named."""
+        return needs_task(self.net)
+
     def prompt_images(self, weights: dict[int, float]) -> Tensor | None:
-        """The explicit prompt 1×128×128 of tasks by class index, mixed by ``weights`` (paper Sec. 4.8).
+        """The prompt for tasks by class index; see :func:`mio_cli.infer.prompting.task_prompt`."""
+        return task_prompt(self.net, weights)
 
-        ``None`` for no tasks, and for a network that takes no explicit prompt.
-        """
-        encoder = getattr(self.net, "prompt", None)
-        if not weights or not isinstance(encoder, PromptEncoder) or encoder.mode == "adaptive":
-            return None
-        total = sum(weights.values())
-        return sum(encoder.bank[index] * (share / total) for index, share in weights.items())[None]  # type: ignore[index]
-
-    def code(self, photo: np.ndarray, prompt: Tensor | None) -> PromptCode | None:
+    def code(self, photo: np.ndarray, prompt: Tensor | None) -> PromptCode | Tensor | None:
         """What is injected into every tile: from the whole photo at full resolution, exactly.
 
         The extractor ends in a mean over all pixels, so it can look at one strip of rows after another.
         """
         encoder = getattr(self.net, "prompt", None)
+        if prompt is None and self.needs_task:
+            raise UsageError("this model cannot look for itself what is wrong", hint="tell it with --task")
         if not isinstance(encoder, PromptEncoder):
-            return None
+            return prompt
         explicit = None if prompt is None else encoder.encode_explicit(prompt.to(self.device))
         if encoder.mode == "explicit":
             return encoder(torch.empty(0), explicit)
@@ -151,7 +153,7 @@ class Engine:
         """Restore H×W×3 float32 in [0, 1] of any size; the same photo and prompt give the same bytes.
 
         Args:
-            prompt: an explicit prompt 1×128×128 (see :meth:`prompt_images`), or ``None``.
+            prompt: what :meth:`prompt_images` returned, or ``None``.
 
         Raises:
             MioError: memory runs out even with the smallest tiles, or the network returns NaN.
@@ -174,7 +176,7 @@ class Engine:
                 self.note(f"memory ran out; going on with tiles of {smaller} instead of {self.tile} pixels")
                 self.tile = smaller
 
-    def _choose_tile(self, photo: np.ndarray, code: PromptCode | None) -> int:
+    def _choose_tile(self, photo: np.ndarray, code: PromptCode | Tensor | None) -> int:
         """The largest tile that fits into the free memory, measured with a patch of ``photo``."""
         free = free_memory(self.device)
         if free is None:
@@ -188,7 +190,7 @@ class Engine:
         return tile
 
     def _run_tiles(
-        self, photo: np.ndarray, code: PromptCode | None, tile: int, advance: Advance
+        self, photo: np.ndarray, code: PromptCode | Tensor | None, tile: int, advance: Advance
     ) -> np.ndarray:
         height, width = photo.shape[:2]
         multiple = self.spec.multiple
@@ -211,7 +213,9 @@ class Engine:
                 advance(done, total)
         return np.clip(result, 0, 1, out=result)
 
-    def _run_tile(self, photo: np.ndarray, row: Span, column: Span, code: PromptCode | None) -> np.ndarray:
+    def _run_tile(
+        self, photo: np.ndarray, row: Span, column: Span, code: PromptCode | Tensor | None
+    ) -> np.ndarray:
         """The network on one tile, cropped to the photo: h×w×3 float32."""
         part = photo[row.start : row.stop, column.start : column.stop]
         size = row.stop - row.start, column.stop - column.start

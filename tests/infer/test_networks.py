@@ -1,0 +1,119 @@
+"""Every kind of network restores photos: prompted by task, by class, by the photo, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mio_cli.arch import build_model
+from mio_cli.core.errors import UsageError, WeightsError
+from mio_cli.core.request import Request
+from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.hub.folder import save_model
+from mio_cli.hub.importer import import_checkpoint
+from mio_cli.infer.auto import decide
+from mio_cli.infer.restorer import Restorer
+from tests.arch.test_contracts import RESTORERS, build
+from tests.hub.checkpoints import checkpoint, prompt_file, recorded
+
+RAIN = Request(({Task.RAIN: 1.0},))
+PUBLISHED = ["SRResNet_EP", "SwinIR_EP", "Restormer_EP", "Uformer_EP", "Restormer_AP", "SwinIR", "Uformer"]
+
+
+@pytest.fixture(scope="module")
+def photo(noisy: np.ndarray) -> np.ndarray:
+    """70×101 pixels: no multiple of anything, not square."""
+    return noisy[:70, :101].astype(np.float32) / 255
+
+
+def imported(name: str, folder: Path) -> Restorer:
+    config = recorded(name)[2]
+    settings = {"img_size": config["img_size"]} if "win_size" in config else {}
+    prompts = prompt_file(folder / "type7.npy")
+    import_checkpoint(checkpoint(name, folder / "a.pth"), folder / "model", prompts, overrides=settings)
+    return Restorer(str(folder / "model"), device="cpu", tile=512)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_imported_networks_restore_a_photo_as_by_hand(name: str, photo: np.ndarray, tmp_path: Path) -> None:
+    restorer = imported(name, tmp_path)
+    net, spec = restorer.engine.net, restorer.engine.spec
+    height, width = (-(-max(side, spec.minimum) // spec.multiple) * spec.multiple for side in (70, 101))
+    if spec.square:
+        height = width = max(height, width)
+    x = torch.from_numpy(photo).permute(2, 0, 1)[None]
+    padded = x
+    while padded.shape[-2:] != (height, width):
+        grow = [
+            min(want - have, have - 1) for want, have in zip((height, width), padded.shape[-2:], strict=True)
+        ]
+        padded = torch.nn.functional.pad(padded, (0, grow[1], 0, grow[0]), "reflect")
+    prompt = ()
+    if name.endswith("_EP"):
+        bank = torch.from_numpy(np.load(tmp_path / "type7.npy")).float()
+        prompt = (bank[[CLASS_ORDER.index(Task.RAIN)]],)
+    if name.endswith("_AP"):
+        prompt = (x,)  # the photo itself, without its padding
+    with torch.no_grad():
+        expected = net(padded, *prompt)[0, :, :70, :101].clamp(0, 1).permute(1, 2, 0)
+    restored = restorer.restore(photo, RAIN).photo
+    assert np.abs(restored - expected.numpy()).max() < 2e-5
+    assert restored.shape == photo.shape
+
+
+@pytest.mark.parametrize("name", PUBLISHED[:3])
+def test_the_task_changes_what_an_explicit_network_does(name: str, photo: np.ndarray, tmp_path: Path) -> None:
+    restorer = imported(name, tmp_path)
+    noise = restorer.restore(photo, Request(({Task.NOISE: 1.0},))).photo
+    assert not np.array_equal(noise, restorer.restore(photo, RAIN).photo)
+    with pytest.raises(UsageError, match="--task"):
+        restorer.restore(photo, Request(adaptive=True))
+
+
+@pytest.mark.parametrize(("name", "mode"), RESTORERS)
+def test_every_network_restores(name: str, mode: str | None, photo: np.ndarray, tmp_path: Path) -> None:
+    save_model(build(name, mode), name, tmp_path)
+    restored = Restorer(str(tmp_path), device="cpu", tile=512).restore(photo, RAIN).photo
+    assert restored.shape == photo.shape
+    assert np.isfinite(restored).all()
+
+
+def test_pip_is_told_the_class_by_its_own_order(photo: np.ndarray, tmp_path: Path) -> None:
+    net = build("pip-restormer", None)
+    save_model(net, "pip-restormer", tmp_path)
+    restorer = Restorer(str(tmp_path), device="cpu")
+    crop = photo[:64, :96]
+    x = torch.from_numpy(crop).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        expected = net(x, torch.tensor([1]))[0].clamp(0, 1).permute(1, 2, 0).numpy()
+        mixed = net(x, torch.tensor([[0.5, 0, 0.5, 0, 0]]))[0].clamp(0, 1).permute(1, 2, 0).numpy()
+    assert np.abs(restorer.restore(crop, RAIN).photo - expected).max() < 1e-5
+    both = Request(({Task.NOISE: 1.0, Task.HAZE: 1.0},))
+    assert np.abs(restorer.restore(crop, both).photo - mixed).max() < 1e-5
+    with pytest.raises(UsageError, match=r"not trained for jpeg.*noise, rain, haze, blur, lowlight"):
+        restorer.restore(crop, Request(({Task.JPEG: 1.0},)))
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("classifier", {"width": 4}),
+        ("swinir-denoise", {"embed_dim": 12, "depths": (2,), "num_heads": (2,), "in_chans": 1}),
+        ("restormer-dual-pixel", {"dim": 8, "num_blocks": (1, 1, 1, 1)}),
+    ],
+)
+def test_other_networks_are_refused(name: str, fields: dict[str, object], tmp_path: Path) -> None:
+    save_model(build_model(name, **fields), name, tmp_path)
+    with pytest.raises(WeightsError, match="this model"):
+        Restorer(str(tmp_path))
+
+
+def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() -> None:
+    shares = {"noise": 0.3, "rain": 0.2, "clean": 0.5}
+    assert decide(shares).mode == "adaptive"
+    forced = decide(shares, adaptive=False)
+    assert (forced.mode, forced.tasks) == ("explicit", {Task.NOISE: 1.0})
+    assert decide(shares | {"clean": 0.9}, adaptive=False).mode == "none"
