@@ -148,7 +148,7 @@ class Restorer:
         seen = self.classifier(photo)
         done: list[Decision] = []
         for index in range(passes):
-            decision = decide(seen)
+            decision = decide(seen, adaptive=not self.engine.needs_task)
             if decision.mode == "none":
                 break
             result = self._run(photo, decision, _part(advance, index, passes))
