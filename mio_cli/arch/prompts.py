@@ -8,6 +8,7 @@ shift per channel, and features become ``x·(1 + scale) + shift``.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -111,8 +112,16 @@ class PromptEncoder(nn.Module):
         return tuple(code[prompt] for code in self.encode_explicit(images))
 
     def encode_adaptive(self, photo: Tensor) -> PromptCode:
-        """Codes of photos B×3×H×W in [0, 1]."""
-        return tuple(extract(photo) for extract in self.adaptive)
+        """Codes of photos B×3×H×W in [0, 1], or of photos of which B×T×3×H×W tiles are known."""
+        if photo.ndim == 4:
+            return tuple(extract(photo) for extract in self.adaptive)
+        tiles = photo.flatten(0, 1)
+        codes = []
+        for extract in self.adaptive:
+            # Features at a tile's border feel its zero padding, of which a whole photo has next to none.
+            inner = cast(PromptExtractor, extract).feature_map(tiles)[:, :, 1:-1, 1:-1]
+            codes.append(inner.mean(dim=(2, 3)).unflatten(0, photo.shape[:2]).mean(dim=1))
+        return tuple(codes)
 
     def forward(self, photo: Tensor, prompt: Tensor | PromptCode | None = None) -> PromptCode:
         """The code to inject while restoring ``photo`` (B×3×H×W).

@@ -32,10 +32,10 @@ class DataTable(_Table):
 
     patch: Positive = 128
     """Side of a training patch in pixels."""
-    context: Positive | None = None
-    """Side of the degraded crop that an adaptive prompt is extracted from, if larger than the patch, which
-    is cut out of it: at work the prompt sees a whole photo, and a small patch cannot tell a dark scene from
-    low light."""
+    tiles: Positive = 1
+    """Patches from all over the photo, degraded alike, that an adaptive prompt is extracted from; one of them
+    is restored. At work the prompt sees a whole photo. A single small patch cannot tell low light from a
+    dark corner."""
     batch: Positive = 16
     """Patches for one optimizer step, over all processes."""
     shard: Positive = 16
@@ -43,11 +43,9 @@ class DataTable(_Table):
     form: Literal["real", "published"] = "real"
 
     @model_validator(mode="after")
-    def _sizes_fit(self) -> DataTable:
+    def _whole_shards(self) -> DataTable:
         if self.batch % self.shard:
             raise ValueError(f"batch = {self.batch} is no multiple of shard = {self.shard}")
-        if self.context is not None and self.context < self.patch:
-            raise ValueError(f"context = {self.context} is smaller than patch = {self.patch}")
         return self
 
 

@@ -33,21 +33,22 @@ class Batch:
 
     Attributes:
         degraded, clean: N×3×P×P in [0, 1].
-        context: N×3×C×C, the degraded surroundings that the patches were cut from (or the patches).
+        tiles: N×T×3×P×P, what an adaptive prompt is extracted from: patches from all over the photo, degraded
+            alike; the first is the one to restore.
         label: N int64, index into ``CLASS_ORDER``, or ``CLEAN_INDEX``.
     """
 
     degraded: Tensor
     clean: Tensor
-    context: Tensor
+    tiles: Tensor
     label: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``, photos in channels_last order."""
-        degraded, clean, context = (
-            x.to(device, memory_format=torch.channels_last) for x in (self.degraded, self.clean, self.context)
+        degraded, clean = (
+            x.to(device, memory_format=torch.channels_last) for x in (self.degraded, self.clean)
         )
-        return Batch(degraded, clean, context, self.label.to(device))
+        return Batch(degraded, clean, self.tiles.to(device), self.label.to(device))
 
 
 def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None] | None:
@@ -133,7 +134,7 @@ class PhotoCache:
 
 
 def _dihedral(x: Tensor, turn: int) -> Tensor:
-    """One of the eight flips and turns of C×P×P."""
+    """One of the eight flips and turns of the last two axes."""
     if turn & 1:
         x = x.flip(-1)
     if turn & 2:
@@ -151,7 +152,7 @@ class DegradedPatches:
     Args:
         cache: where photos come from.
         patch: side of a patch in pixels.
-        context: side of the degraded crop that a patch is cut from (default: the patch itself).
+        tiles: patches that are taken from each photo.
         count: patches in a shard.
         clean: whether undegraded patches join as an eighth class (for the classifier).
     """
@@ -165,10 +166,10 @@ class DegradedPatches:
         seed: int,
         clean: bool = False,
         form: Form = "real",
-        context: int | None = None,
+        tiles: int = 1,
     ) -> None:
         self.cache, self.patch, self.count, self.form = cache, patch, count, form
-        self.side = context or patch
+        self.tiles = tiles
         self.seed, self.clean = seed, clean
 
     def __call__(self, iteration: int, shard: int, tasks: Sequence[Task]) -> Batch:
@@ -179,47 +180,49 @@ class DegradedPatches:
         # Tasks are dealt in equal numbers as far as the batch divides, which steadies the loss.
         deal = torch.randperm(len(labels), generator=generator).repeat(-(-self.count // len(labels)))
         label = labels[deal[: self.count]].sort().values
-        pairs = [self._crop(generator) for _ in range(self.count)]
-        clean = torch.stack([photo for photo, _ in pairs]).float().div_(255)
-        depth = torch.stack([depth for _, depth in pairs])
+        pairs = [self._crops(generator) for _ in range(self.count)]
+        clean = torch.stack([photos for photos, _ in pairs]).float().div_(255)
+        depth = torch.stack([depths for _, depths in pairs])
         degraded = clean.clone()
         for index in label.unique().tolist():
-            if index == CLEAN_INDEX:
-                continue
-            rows, task = label == index, CLASS_ORDER[index]
-            parameters = draw(task, int(rows.sum()), generator)
-            degraded[rows] = degrade(
-                task, clean[rows], parameters, generator, depth=depth[rows], form=self.form
-            )
-        corners = [self._corner(generator) for _ in range(self.count)]
-        return Batch(self._cut(degraded, corners), self._cut(clean, corners), degraded, label)
+            if index != CLEAN_INDEX:
+                rows = label == index
+                degraded[rows] = self._degrade(CLASS_ORDER[index], clean[rows], depth[rows], generator)
+        return Batch(degraded[:, 0], clean[:, 0], degraded, label)
 
-    def _corner(self, generator: Generator) -> tuple[int, int]:
-        """Where in its surroundings a patch begins: on the grid of JPEG blocks, as in a whole photo."""
-        top, left = self._integers(generator, *[(self.side - self.patch) // 8 + 1] * 2)
-        return 8 * top, 8 * left
+    def _degrade(self, task: Task, tiles: Tensor, depth: Tensor, generator: Generator) -> Tensor:
+        """Degrade N×T×3×P×P, the tiles of a photo with the same parameters."""
+        count = len(tiles)
+        parameters = draw(task, count, generator)
+        if task is Task.RAIN:
+            # One layer of rain over all tiles of a photo, side by side: drawing a layer is what costs.
+            wide = tiles.permute(0, 2, 3, 1, 4).flatten(3)
+            rainy = degrade(task, wide, parameters, generator, form=self.form)
+            return rainy.unflatten(3, (self.tiles, self.patch)).permute(0, 3, 1, 2, 4)
+        repeated = {name: values.repeat_interleave(self.tiles) for name, values in parameters.items()}
+        flat = degrade(
+            task, tiles.flatten(0, 1), repeated, generator, depth=depth.flatten(0, 1), form=self.form
+        )
+        return flat.unflatten(0, (count, self.tiles))
 
-    def _cut(self, crops: Tensor, corners: list[tuple[int, int]]) -> Tensor:
-        """N×3×C×C → N×3×P×P."""
-        if self.side == self.patch:
-            return crops
-        pairs = zip(crops, corners, strict=True)
-        return torch.stack([crop[:, t : t + self.patch, le : le + self.patch] for crop, (t, le) in pairs])
-
-    def _crop(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        """A random crop, 3×C×C uint8, and its depth, 1×C×C in [0, 1]."""
+    def _crops(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Random patches of a random photo, T×3×P×P uint8, and their depths, T×1×P×P in [0, 1]."""
         index, turn = self._integers(generator, len(self.cache), 8)
+        pairs = [self._crop(index, generator) for _ in range(self.tiles)]
+        photos, depths = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+        return _dihedral(photos, turn), _dihedral(depths, turn)
+
+    def _crop(self, index: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """A random patch of a photo, 3×P×P uint8, and its depth, 1×P×P."""
         photo = self.cache.photo(index)
         height, width = photo.shape[:2]
-        side = self.side
+        side = self.patch
         top, left = self._integers(generator, height - side + 1, width - side + 1)
         patch = torch.from_numpy(photo[top : top + side, left : left + side].copy()).permute(2, 0, 1)
         depth_map = self.cache.depth(index)
         if depth_map is None:
-            depth = fallback_depth(1, (side, side), generator)[0]
-        else:
-            depth = self._depth_patch(depth_map, top / height, left / width, side / height, side / width)
-        return _dihedral(patch, turn), _dihedral(depth, turn)
+            return patch, fallback_depth(1, (side, side), generator)[0]
+        return patch, self._depth_patch(depth_map, top / height, left / width, side / height, side / width)
 
     def _depth_patch(self, depth: np.ndarray, top: float, left: float, high: float, wide: float) -> Tensor:
         """The part of a depth map that belongs to a patch given in fractions of the photo, at patch size."""
@@ -229,7 +232,7 @@ class DegradedPatches:
         last_column = max(first_column + 2, round((left + wide) * columns))
         part = torch.from_numpy(depth[first_row:last_row, first_column:last_column].copy()).float()
         scaled = part[None, None] / max(float(depth.max()), 1.0)
-        size = (self.side, self.side)
+        size = (self.patch, self.patch)
         return F.interpolate(scaled, size=size, mode="bilinear", align_corners=True)[0]
 
     @staticmethod

@@ -123,9 +123,9 @@ class Trainer:
         self.run.mkdir(parents=True, exist_ok=True)
         data = self.recipe.data
         patches = DegradedPatches(
-            PhotoCache(self.folders, data.context or data.patch),
+            PhotoCache(self.folders, data.patch),
             patch=data.patch,
-            context=data.context,
+            tiles=data.tiles,
             count=data.shard,
             seed=self.seed,
             clean=self.recipe.optim.loss == "cross-entropy",

@@ -43,12 +43,12 @@ def objective_for(recipe: Recipe) -> Objective:
         if mode == "explicit":
             restored = net(batch.degraded, batch.label)
         elif mode == "adaptive":
-            restored = net(batch.degraded, batch.context)
+            restored = net(batch.degraded, batch.tiles)
         elif mode == "both":
             # Every other sample is told its task; the rest must do with what the photo shows.
             told = torch.arange(len(batch.label), device=batch.label.device) % 2 == 0
             encoder = cast(PromptEncoder, getattr(net, "module", net).prompt)
-            code = encoder(batch.context, torch.where(told, batch.label, -1))
+            code = encoder(batch.tiles, torch.where(told, batch.label, -1))
             restored = net(batch.degraded, code)
         else:
             restored = net(batch.degraded)

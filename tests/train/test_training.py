@@ -32,7 +32,7 @@ prompt = "both"
 size = { widths = [4, 8], encoder = [1], middle = 1, decoder = [1] }
 [data]
 patch = 32
-context = 48
+tiles = 3
 batch = 8
 shard = 4
 [optim]
@@ -181,17 +181,18 @@ def test_a_batch_depends_on_its_number_only(photos: Path) -> None:
     assert torch.equal(first.degraded[untouched], first.clean[untouched])
 
 
-def test_patches_lie_in_their_surroundings(photos: Path) -> None:
-    patches = DegradedPatches(PhotoCache([photos]), patch=32, context=64, count=7, seed=0)
-    batch = patches(0, 0, list(Task))
-    assert batch.context.shape == (7, 3, 64, 64)
-    for patch, around in zip(batch.degraded, batch.context, strict=True):
-        places = [
-            around[:, top : top + 32, left : left + 32]
-            for top in (0, 8, 16, 24, 32)
-            for left in (0, 8, 16, 24, 32)
-        ]
-        assert any(torch.equal(patch, place) for place in places)
+def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
+    patches = DegradedPatches(PhotoCache([photos]), patch=32, tiles=4, count=7, seed=0)
+    batch = patches(0, 0, [Task.NOISE])
+    assert batch.tiles.shape == (7, 4, 3, 32, 32)
+    assert torch.equal(batch.tiles[:, 0], batch.degraded)
+    # What is finer than two pixels is nearly all noise, so its strength shows sigma.
+    fine = (batch.tiles[..., 1:, 1:] - batch.tiles[..., :-1, 1:] - batch.tiles[..., 1:, :-1]
+            + batch.tiles[..., :-1, :-1])  # fmt: skip
+    sigmas = fine.flatten(2).quantile(0.84, dim=2)
+    assert sigmas.std(dim=1).mean() < 0.5 * sigmas.mean(dim=1).std()
+    every = patches(1, 0, list(Task))
+    assert every.tiles.shape == (7, 4, 3, 32, 32)
 
 
 def test_sequential_schedule_is_the_papers() -> None:
