@@ -51,7 +51,7 @@ class Decision:
         if self.mode == "adaptive":
             return "adaptive"
         if len(self.tasks) == 1:
-            return next(iter(self.tasks))
+            return next(iter(self.tasks)).value
         return " + ".join(f"{task} {share:.0%}" for task, share in self.tasks.items())
 
 

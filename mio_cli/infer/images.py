@@ -55,10 +55,8 @@ def as_kind_of(image: ImageKind, pictures: Sequence[Picture]) -> ImageKind:
     if isinstance(image, np.ndarray):
         array = _to_array(picture, image.dtype)
         return array[:, :, 0] if image.ndim == 2 else array
-    plain = _plain(image)
-    result = Image.fromarray(_to_array(picture, np.asarray(plain).dtype).squeeze())
-    if result.size != (picture.width, picture.height):  # squeezed too much: one row or column
-        result = Image.fromarray(_to_array(picture, np.asarray(plain).dtype)[:, :, 0])
+    array = _to_array(picture, np.asarray(_plain(image)).dtype)
+    result = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}
     return result
 
