@@ -43,11 +43,14 @@ class CompactClassifier(nn.Module):
         self.head = nn.Linear(2 * config.widths[-1], config.classes)
 
     def logits(self, x: Tensor) -> Tensor:
-        """B×3×H×W → B×classes, before the softmax."""
-        features = self.body(x).float()
-        mean = features.mean(dim=(2, 3))
+        """B×3×H×W, or B×T×3×H×W tiles of the same photos, → B×classes, before the softmax."""
+        if x.ndim == 4:
+            x = x[:, None]
+        features = self.body(x.flatten(0, 1)).float().unflatten(0, x.shape[:2])
+        everywhere = (1, 3, 4)
+        mean = features.mean(dim=everywhere)
         # The variance of a single position is zero, and the root's slope there is infinite.
-        deviation = (features.var(dim=(2, 3), unbiased=False) + 1e-6).sqrt()
+        deviation = (features.var(dim=everywhere, unbiased=False) + 1e-6).sqrt()
         return self.head(torch.cat([mean, deviation], dim=1))
 
     def forward(self, x: Tensor) -> Tensor:

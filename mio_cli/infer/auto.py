@@ -107,13 +107,14 @@ class TaskClassifier:
     @torch.inference_mode()
     def logits(self, photo: np.ndarray) -> torch.Tensor:
         """One number for each class, before temperature and softmax, on the CPU."""
-        return torch.stack([self._crop_logits(crop) for crop in _crops(photo)]).mean(dim=0).cpu()
-
-    def _crop_logits(self, crop: np.ndarray) -> torch.Tensor:
         least = self.net.spec.minimum
-        grow = [(0, max(0, least - side)) for side in crop.shape[:2]]
-        crop = np.ascontiguousarray(np.pad(crop, (*grow, (0, 0)), mode="edge"))
-        return self.net.logits(to_tensor(crop, self.device))[0].float()
+        grow = [(0, max(0, least - side)) for side in photo.shape[:2]]
+        photo = np.pad(photo, (*grow, (0, 0)), mode="edge") if grow != [(0, 0), (0, 0)] else photo
+        crops = [to_tensor(np.ascontiguousarray(crop), self.device) for crop in _crops(photo)]
+        if isinstance(self.net, CompactClassifier):
+            return self.net.logits(torch.stack(crops, dim=1))[0].float().cpu()
+        # The published classifier ends in a mean and a linear layer, so means of crops are the photo's.
+        return self.net.logits(torch.cat(crops)).mean(dim=0).float().cpu()
 
 
 def _crops(photo: np.ndarray) -> list[np.ndarray]:

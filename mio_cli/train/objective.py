@@ -33,9 +33,12 @@ def psnr(restored: Tensor, clean: Tensor) -> Tensor:
 def objective_for(recipe: Recipe) -> Objective:
     """The loss that a recipe asks for, with prompts as its network takes them."""
     if recipe.optim.loss == "cross-entropy":
-        return lambda net, batch: F.nll_loss(
-            net(batch.degraded).float().clamp_min(1e-8).log(), batch.label, reduction="none"
-        )
+
+        def classification(net: nn.Module, batch: Batch) -> Tensor:
+            probabilities = net(batch.tiles if recipe.data.tiles > 1 else batch.degraded).float()
+            return F.nll_loss(probabilities.clamp_min(1e-8).log(), batch.label, reduction="none")
+
+        return classification
     loss = {"l1": l1, "psnr": psnr}[recipe.optim.loss]
     mode = recipe.model.prompt
 
