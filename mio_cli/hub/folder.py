@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ from torch import nn
 from mio_cli.arch import ARCHS, PUBLISHED
 from mio_cli.core.errors import WeightsError
 from mio_cli.core.paths import atomic_path
+from mio_cli.hub.budget import build_within
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import CONFIG, WEIGHTS
 
 LARGEST_FIELD, LONGEST_FIELD = 2048, 32
 """No number in a configuration is larger, no list longer: a foreign file must not make us build for hours."""
+
+LARGEST_WINDOW = 32
+"""Of window attention, whose tables grow with the fourth power of it. Published: 8."""
 
 IMPOSSIBLE = (LookupError, TypeError, ValueError, RuntimeError, ArithmeticError)
 """What building a network of contradictory fields raises, depending on the field."""
@@ -100,19 +104,16 @@ def check_config(arch: str, fields: Mapping[str, Any]) -> Any:  # noqa: ANN401 (
     for name, value in fields.items():
         if name not in config.__dataclass_fields__:
             raise ValueError(f"{arch} has no setting '{name}'")
+        largest = LARGEST_WINDOW if "win" in name else LARGEST_FIELD
         values = value if isinstance(value, list | tuple) else [value]
         numbers = [number for number in values if isinstance(number, int | float)]
-        if len(values) > LONGEST_FIELD or not all(0 <= number <= LARGEST_FIELD for number in numbers):
+        if len(values) > LONGEST_FIELD or not all(0 <= number <= largest for number in numbers):
             raise ValueError(f"{name} = {value} is out of range")
     try:
         return TypeAdapter(config).validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-
-
-def _shapes(net: nn.Module) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in net.state_dict().items()}
 
 
 def load_model_folder(folder: Path) -> nn.Module:
@@ -126,29 +127,16 @@ def load_model_folder(folder: Path) -> nn.Module:
     if not path.is_file():
         raise _incomplete(folder, WEIGHTS)
     try:
-        with torch.device("meta"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, of layers without channels
-            expected = {
-                name: tuple(value.shape) for name, value in ARCHS[arch][1](config).state_dict().items()
-            }
-        # Compared before anything of that size is allocated.
         with safe_open(path, "pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        for name in expected.keys() | found.keys():
+        net = build_within(arch, config, sum(map(math.prod, found.values())))
+        expected = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+        for name in sorted(expected.keys() | found.keys()):
             if expected.get(name) != found.get(name):
                 raise ValueError(f"{name} is {found.get(name)}, not {expected.get(name)}")
-        net = ARCHS[arch][1](config)
         state = load_file(path)
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except (
-        SafetensorError,
-        OSError,
-        LookupError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-        ArithmeticError,
-    ) as error:
+    except (SafetensorError, OSError, *IMPOSSIBLE) as error:
         reason = str(error).strip().partition("\n")[0]
         raise WeightsError(
             f"{path} is damaged or does not fit {CONFIG}: {reason}", hint="fetch the model anew"

@@ -119,3 +119,9 @@ def test_the_public_names_are_there_and_cost_nothing_before_use() -> None:
     assert done.stdout.split() == mio_cli.__all__ == sorted(mio_cli.__all__)
     with pytest.raises(AttributeError, match="no attribute 'build'"):
         _ = mio_cli.build
+
+
+def test_a_small_file_cannot_ask_for_a_huge_network(folder: Path) -> None:
+    edit(folder, arch="restormer", config={"dim": 2048, "num_blocks": [2048] * 4})
+    with pytest.raises(WeightsError, match="larger network"):
+        load_model_folder(folder)
