@@ -34,8 +34,8 @@ class DataTable(_Table):
     """Side of a training patch in pixels."""
     tiles: Positive = 1
     """Patches from all over the photo, degraded alike, that an adaptive prompt is extracted from or a photo
-    is classified by; one of them is restored. At work both see a whole photo; a single small patch cannot tell
-    low light from a dark corner."""
+    is classified by; one of them is restored. At work both see a whole photo: a single small patch cannot
+    tell low light from a dark corner."""
     batch: Positive = 16
     """Patches for one optimizer step, over all processes."""
     shard: Positive = 16
