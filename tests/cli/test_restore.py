@@ -95,6 +95,7 @@ def test_a_folder_is_mirrored_and_failures_do_not_stop_it(
         (["photo.png", "--task", "rain", "--adaptive"], 2, ["--adaptive"]),
         (["photo.png", "--task", "noise", "--scale", "4"], 2, ["--task sr"]),
         (["photo.png", "--task", "sr", "--scale", "5"], 2, ["--scale 2, 3 or 4"]),
+        (["photo.png", "--task", "noise,jpeg", "--passes", "2"], 2, ["--passes 2", "--task auto"]),
         (["photo.png", "-o", "photo.png"], 2, ["photo.png"]),
         (["photo.png", "--model", "nobody"], 1, ["nobody", "mio-small"]),
         (["photo.png", "--max-pixels", "100"], 1, ["photo.png", "--max-pixels"]),
