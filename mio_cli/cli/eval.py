@@ -30,8 +30,8 @@ def evaluate(
     from rich.table import Table
 
     from mio_cli.core.tasks import CLEAN
-    from mio_cli.evaluate.run import MODES, summarise
     from mio_cli.evaluate.run import evaluate as run
+    from mio_cli.evaluate.run import summarise
     from mio_cli.infer.restorer import Restorer
     from mio_cli.io import photos_in
 
@@ -54,11 +54,12 @@ def evaluate(
     table = Table(
         box=None, title=f"{model}, {group}, PSNR in dB on {len(photos)} photos", title_justify="left"
     )
+    rows = summarise(scores)
     table.add_column("task")
-    for name in ("degraded", *MODES, "recognised"):
+    for name in ("degraded", *rows[0].restored, "recognised"):
         table.add_column(name, justify="right")
-    for row in summarise(scores):
-        gains = [f"{row.restored[mode]:.2f} ({row.restored[mode] - row.degraded:+.2f})" for mode in MODES]
+    for row in rows:
+        gains = [f"{psnr:.2f} ({psnr - row.degraded:+.2f})" for psnr in row.restored.values()]
         table.add_row(row.task, f"{row.degraded:.2f}", *gains, f"{row.recognised:.0%}")
     console.print(table)
     clean = [score for score in scores if score.task is None]

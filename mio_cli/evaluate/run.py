@@ -20,6 +20,8 @@ from mio_cli.infer.restorer import Restorer
 from mio_cli.io import read_picture
 
 MODES = ("explicit", "auto", "adaptive")
+"""How photos are restored, in the order of the table; not every network can do the last."""
+
 CAP = 60.0
 """Decibels that count for a photo left exactly as it was, so that means stay finite."""
 
@@ -63,7 +65,8 @@ def _score(name: str, task: Task | None, seen: np.ndarray, truth: np.ndarray, re
     restored = {"auto": auto.photo}
     if task is not None:
         restored["explicit"] = restorer.restore(seen, Request(({task: 1.0},))).photo
-        restored["adaptive"] = restorer.restore(seen, Request(adaptive=True)).photo
+        if not restorer.engine.needs_task:
+            restored["adaptive"] = restorer.restore(seen, Request(adaptive=True)).photo
     scores = {mode: min(CAP, psnr(photo, truth)) for mode, photo in restored.items()}
     return Score(name, task, min(CAP, psnr(seen, truth)), scores, auto.decision)
 
@@ -87,10 +90,11 @@ def summarise(scores: Sequence[Score]) -> list[Row]:
         if not group:
             continue
         hits = [_first_choice(score.decision) == task.value for score in group]
-        restored = {mode: mean(score.restored[mode] for score in group) for mode in MODES}
+        modes = [mode for mode in MODES if mode in group[0].restored]
+        restored = {mode: mean(score.restored[mode] for score in group) for mode in modes}
         rows.append(Row(task.value, mean(score.degraded for score in group), restored, mean(hits)))
     if rows:
-        restored = {mode: mean(row.restored[mode] for row in rows) for mode in MODES}
+        restored = {mode: mean(row.restored[mode] for row in rows) for mode in rows[0].restored}
         rows.append(
             Row(
                 "mean",
