@@ -47,7 +47,7 @@ class Restorer:
     """Restores photos with one model. Not for several threads at once.
 
     Args:
-        model: a registered name or a model folder.
+        model: a registered name, a model folder or ``hf:user/repo[@revision]``.
         device: where to run, such as ``"cuda"`` (default: CUDA if there is one).
         tile: side of a tile in pixels (default: the largest that the free memory allows).
         classifier: what auto asks; a registered name or a folder.
