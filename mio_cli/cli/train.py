@@ -39,6 +39,9 @@ def train(
     data: Annotated[list[Path], typer.Option(help="Folder of clean photos; may be given several times.")],
     run: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")],
     seed: Annotated[int, typer.Option(help="Of first weights and patches.")] = 0,
+    model: Annotated[
+        str | None, typer.Option(help="Start from this model's weights: a name, folder or repository.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the run's last checkpoint.")
     ] = False,
@@ -66,6 +69,7 @@ def train(
         data,
         run,
         seed=seed,
+        start=model,
         max_seconds=seconds,
         save_every=parse_duration(save_every),
         watch=watch,

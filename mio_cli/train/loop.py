@@ -20,7 +20,7 @@ from mio_cli.arch import build_model
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.recipe import Period, Recipe
 from mio_cli.core.tasks import CLASS_ORDER
-from mio_cli.hub.folder import save_model
+from mio_cli.hub.folder import load_model, save_model
 from mio_cli.train.data import DegradedPatches, PhotoCache
 from mio_cli.train.objective import objective_for
 from mio_cli.train.schedule import learning_rate, period_at
@@ -44,6 +44,22 @@ class Progress:
     data_share: float
 
 
+def _start_from(net: nn.Module, model: str) -> None:
+    """Give ``net`` the weights of ``model``.
+
+    Raises:
+        UsageError: it is another network, or one of another size.
+    """
+    given, wanted = load_model(model).state_dict(), net.state_dict()
+    same = given.keys() == wanted.keys()
+    if not same or any(given[name].shape != value.shape for name, value in wanted.items()):
+        raise UsageError(
+            f"the weights of {model} do not fit the network of this recipe",
+            hint="use the recipe that the model was trained with, or leave out --model",
+        )
+    net.load_state_dict(given)
+
+
 @dataclass
 class Trainer:
     """One training run in one folder.
@@ -53,6 +69,7 @@ class Trainer:
         folders: clean photos.
         run: folder of the run: state, log and the model so far.
         seed: of weights and patches.
+        start: a model's name, folder or repository whose weights to start from, instead of random ones.
         max_seconds: stop cleanly after this long (``None``: at the end of the schedule).
         save_every: seconds between checkpoints.
         watch: called with :class:`Progress` every ``LOG_EVERY`` iterations, on the first process.
@@ -62,6 +79,7 @@ class Trainer:
     folders: list[Path]
     run: Path
     seed: int = 0
+    start: str | None = None
     max_seconds: float | None = None
     save_every: float = 300.0
     watch: Callable[[Progress], None] = lambda progress: None
@@ -83,6 +101,8 @@ class Trainer:
         table = self.recipe.model
         prompt = {} if table.prompt is None else {"prompt": table.prompt}
         net = build_model(table.arch, **prompt, **table.size)
+        if self.start is not None:
+            _start_from(net, self.start)
         self.net: nn.Module = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.optim.ema))
         self.periods = self.recipe.schedule()

@@ -250,3 +250,21 @@ def test_terminating_one_of_two_processes_stops_both_cleanly(photos: Path, tmp_p
     os.kill(int(first), signal.SIGTERM)
     assert process.wait(timeout=120) == 0
     assert weights(out)
+
+
+def test_a_run_can_start_from_another_models_weights(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
+    arguments = "--recipe", recipe_file, "--data", photos
+    assert run(*arguments, "-o", tmp_path / "first").returncode == 0
+    trained = load_model_folder(tmp_path / "first").state_dict()
+    longer = tmp_path / "longer.toml"
+    longer.write_text(RECIPE.replace("lr = 1e-3", "lr = 1e-9").replace("period = 20", "period = 1"))
+    arguments = "--recipe", longer, "--data", photos
+    assert run(*arguments, "-o", tmp_path / "second", "--model", tmp_path / "first").returncode == 0
+    second = load_model_folder(tmp_path / "second").state_dict()
+    for name, value in second.items():
+        torch.testing.assert_close(value, trained[name], rtol=1e-5, atol=1e-6)
+    other = run(
+        "--recipe", "mio-classifier", "--data", photos, "-o", tmp_path / "no", "--model", tmp_path / "first"
+    )
+    assert other.returncode == 2
+    assert "do not fit" in other.stderr
