@@ -73,10 +73,12 @@ Passes = Annotated[
 ]
 Scale = Annotated[int, typer.Option(help="Enlarge 2, 3 or 4 times; with --task sr.", rich_help_panel=WISH)]
 Output = Annotated[
-    Path | None,
+    # Not a Path, which would drop the slash that makes "new/" a folder.
+    str | None,
     typer.Option(
         "--output",
         "-o",
+        metavar="PATH",
         help="A file, a folder that mirrors the input's structure, or - for standard output. "
         "Default: photo.restored.jpg beside photo.jpg.",
         rich_help_panel=FILES,
@@ -134,7 +136,7 @@ def restore(
     from mio_cli.infer.restorer import Restorer
     from mio_cli.io import DEFAULT_MAX_PIXELS, find_photos
 
-    sources = find_photos(paths, skip=output)
+    sources = find_photos(paths, skip=Path(output) if output else None)
     _check_streams(sources, output, compare=compare, as_json=as_json)
     options = Options(request, output, compare, skip_existing, jobs, max_pixels or DEFAULT_MAX_PIXELS)
     restorer = Restorer(model, device=device, tile=tile, note=print_note)
@@ -142,7 +144,7 @@ def restore(
     raise typer.Exit(exit_code(outcomes))
 
 
-def _check_streams(sources: Sequence[Source], output: Path | None, *, compare: bool, as_json: bool) -> None:
+def _check_streams(sources: Sequence[Source], output: str | None, *, compare: bool, as_json: bool) -> None:
     """Photos in pipes need pipes that carry nothing else."""
     reads = any(source.is_stream for source in sources)
     if reads and sys.stdin.isatty():
@@ -158,7 +160,7 @@ def _check_streams(sources: Sequence[Source], output: Path | None, *, compare: b
         raise UsageError("a terminal shows no photos", hint="name a file with -o, or pipe the output on")
 
 
-def _writes_stream(sources: Sequence[Source], output: Path | None) -> bool:
+def _writes_stream(sources: Sequence[Source], output: str | None) -> bool:
     return str(output) == "-" or (output is None and any(source.is_stream for source in sources))
 
 

@@ -50,7 +50,7 @@ class Options:
     """What to do with each file; see ``mio restore --help``."""
 
     request: Request = AUTO
-    output: Path | None = None
+    output: str | Path | None = None
     compare: bool = False
     skip_existing: bool = False
     jobs: int = 1

@@ -85,7 +85,8 @@ def output_path(
         source: the photo.
         output: None for ``photo.restored.jpg`` beside the photo (standard output for standard input),
             ``-`` for standard output, else a file or a folder. It is a folder if one exists there, if
-            it ends in ``/``, or with ``several``; names and subfolders of the sources are kept in it.
+            it ends in ``/``, with ``several``, or if the source was found in a folder and ``output`` has
+            no photo's suffix; names and subfolders of the sources are kept in it.
         suffix: replaces the suffix, and so the format; for a file that ``output`` names it is not used.
         several: more than one photo is being restored.
         in_place: the photo itself may be replaced.
@@ -99,7 +100,7 @@ def output_path(
     kept = own_suffix if suffix is None else suffix
     if output is None:
         target = source.path.with_name(f"{stem}{_MARK}{kept}")
-    elif several or str(output).endswith(("/", os.sep)) or os.path.isdir(output):
+    elif several or _names_folder(source, output):
         target = Path(output) / _folder(source) / f"{stem}{kept}"
     else:
         target = Path(output)
@@ -233,6 +234,13 @@ def _common_folder(folders: set[Path]) -> Path | None:
         return Path(os.path.commonpath([os.path.abspath(folder) for folder in folders]))
     except ValueError:  # different drives
         return None
+
+
+def _names_folder(source: Source, output: str | Path) -> bool:
+    """Whether ``output`` is a folder: it is one, says so, or a searched folder is to go to no photo's name."""
+    if str(output).endswith(("/", os.sep)) or os.path.isdir(output):
+        return True
+    return source.root is not None and format_of_suffix(Path(output).suffix) is None
 
 
 def _folder(source: Source) -> Path:

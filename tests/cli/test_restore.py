@@ -214,9 +214,11 @@ def test_before_and_after_picture(mio: Mio, noisy: np.ndarray, tmp_path: Path) -
     assert (
         cv2.Laplacian(sheet[:, width + 4 :], cv2.CV_32F).std() < 0.6 * cv2.Laplacian(noisy, cv2.CV_32F).std()
     )
-    # A second run must take neither for a photo of the user's.
+    # A second run must take neither for a photo of the user's; a folder goes to a folder.
     assert mio("restore", tmp_path, "--task", "noise", "-o", tmp_path / "out").returncode == 0
     assert files(tmp_path / "out") == ["photo.png"]
+    assert mio("restore", photo, "--task", "noise", "-o", f"{tmp_path}/new/").returncode == 0
+    assert files(tmp_path / "new") == ["photo.png"]
 
 
 def test_standard_input_to_standard_output(noisy: np.ndarray, clean: np.ndarray, tmp_path: Path) -> None:
