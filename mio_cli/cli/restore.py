@@ -160,7 +160,7 @@ def _check_streams(sources: Sequence[Source], output: str | None, *, compare: bo
         raise UsageError("a terminal shows no photos", hint="name a file with -o, or pipe the output on")
 
 
-def _writes_stream(sources: Sequence[Source], output: str | None) -> bool:
+def _writes_stream(sources: Sequence[Source], output: str | Path | None) -> bool:
     return str(output) == "-" or (output is None and any(source.is_stream for source in sources))
 
 

@@ -21,7 +21,11 @@ from mio_cli.hub.registry import DEFAULT_CLASSIFIER
 from mio_cli.infer.engine import choose_device, to_tensor
 
 CONFIDENT = 0.6
-"""From this probability on, auto trusts the classifier: the task's prompt, or leaving the photo alone."""
+"""From this probability on, auto trusts the classifier and uses the task's prompt."""
+
+LEAVE_ALONE = 1 / 3
+"""From this probability of clean on, auto leaves a photo alone. A needless change of a good photo is worse
+than mild low light or thin haze left in, which are what is mistaken for clean."""
 
 CROP, CROPS = 256, 4
 """A photo above a megapixel is judged by 4×4 crops at full resolution. A reduced copy would hide noise
@@ -56,20 +60,17 @@ class Decision:
 
 
 def decide(probabilities: Mapping[str, float], *, adaptive: bool = True) -> Decision:
-    """Confident: that task, or leave a clean photo alone. Unsure: adaptive, or the likeliest task.
+    """Perhaps clean: leave it alone. Confident: that task. Unsure: adaptive, or the likeliest task.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
     """
-    best = max(probabilities, key=lambda name: probabilities[name])
-    unsure = probabilities[best] < CONFIDENT
-    if unsure and adaptive:
-        return Decision("adaptive", probabilities=probabilities)
-    if unsure:
-        best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
-    if best == CLEAN:
+    if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
         return Decision("none", probabilities=probabilities)
-    return Decision("explicit", {Task(best): 1.0}, probabilities)
+    best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
+    if probabilities[best] < CONFIDENT and adaptive:
+        return Decision("adaptive", probabilities=probabilities)
+    return Decision("explicit", {best: 1.0}, probabilities)
 
 
 class TaskClassifier:

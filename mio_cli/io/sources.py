@@ -237,7 +237,7 @@ def _common_folder(folders: set[Path]) -> Path | None:
 
 
 def _names_folder(source: Source, output: str | Path) -> bool:
-    """Whether ``output`` is a folder: it is one, says so, or a searched folder is to go to no photo's name."""
+    """Whether ``output`` is a folder: it is one, says so, or a searched folder goes to no photo's name."""
     if str(output).endswith(("/", os.sep)) or os.path.isdir(output):
         return True
     return source.root is not None and format_of_suffix(Path(output).suffix) is None

@@ -112,8 +112,13 @@ def test_other_networks_are_refused(name: str, fields: dict[str, object], tmp_pa
 
 
 def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() -> None:
-    shares = {"noise": 0.3, "rain": 0.2, "clean": 0.5}
+    shares = {"noise": 0.5, "rain": 0.2, "clean": 0.3}
     assert decide(shares).mode == "adaptive"
     forced = decide(shares, adaptive=False)
     assert (forced.mode, forced.tasks) == ("explicit", {Task.NOISE: 1.0})
-    assert decide(shares | {"clean": 0.9}, adaptive=False).mode == "none"
+    assert decide({"noise": 0.1, "clean": 0.9}, adaptive=False).mode == "none"
+
+
+def test_a_photo_that_may_be_clean_is_left_alone() -> None:
+    assert decide({"lowlight": 0.6, "clean": 0.4}).mode == "none"
+    assert decide({"lowlight": 0.7, "clean": 0.3}).tasks == {Task.LOWLIGHT: 1.0}
