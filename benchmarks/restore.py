@@ -21,18 +21,18 @@ def measure(megapixels: float, threads: int, task: str) -> dict[str, float]:
     import numpy as np
     import torch
 
-    from mio_cli.core.tasks import parse_task
+    from mio_cli.core.request import Request
     from mio_cli.infer.restorer import Restorer
 
     torch.set_num_threads(threads)
     restorer = Restorer()
     height = round((megapixels * 1e6 * 2 / 3) ** 0.5)
     photo = np.random.default_rng(0).random((height, round(height * 1.5), 3), dtype=np.float32)
-    tasks = {parse_task(task): 1.0}
-    restorer(photo[:64, :64].copy(), tasks)
+    request = Request.parse(task, adaptive=False, strength=1.0, scale=1, passes=1)
+    restorer.restore(photo[:64, :64].copy(), request)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    restorer(photo, tasks)
+    restorer.restore(photo, request)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     return {"seconds": seconds, "peak_mb": peak / 1024 - photo.nbytes / 2**20}

@@ -52,7 +52,10 @@ def evaluate(
                         "probabilities": dict(score.decision.probabilities)})  # fmt: skip
         return
     table = Table(
-        box=None, title=f"{model}, {group}, PSNR in dB on {len(photos)} photos", title_justify="left"
+        box=None,
+        pad_edge=False,
+        title=f"{model}, {group}, PSNR in dB on {len(photos)} photos",
+        title_justify="left",
     )
     rows = summarise(scores)
     table.add_column("task")

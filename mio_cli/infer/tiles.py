@@ -32,14 +32,14 @@ def round_up(length: int, multiple: int) -> int:
 
 
 def plan_axis(length: int, tile: int, halo: int, multiple: int) -> list[Span]:
-    """Cover ``length`` pixels by tiles of ``tile`` pixels that start at multiples of ``multiple``.
+    """Cover ``length`` pixels by tiles of at most ``tile`` pixels that start at multiples of ``multiple``.
 
     Every pixel that a tile contributes lies at least ``halo`` pixels inside it (photo borders aside).
     Between neighbours the result passes from one to the other along a straight ramp of
     ``2 * BLEND`` pixels in the middle of their overlap.
 
     Args:
-        tile: a multiple of ``multiple``.
+        tile: the largest tile allowed, a multiple of ``multiple``.
 
     Raises:
         ValueError: the tiles are too small for such a halo.
@@ -47,11 +47,16 @@ def plan_axis(length: int, tile: int, halo: int, multiple: int) -> list[Span]:
     padded = round_up(length, multiple)
     if padded <= tile:
         return [Span(0, padded, np.ones(padded, np.float32))]
-    step = (tile - 2 * (halo + BLEND)) // multiple * multiple
+    overlap = round_up(2 * (halo + BLEND), multiple)
     # Four ramps must fit into a step, so that those of the last tile, which may lie closer, stay apart.
-    if step < 4 * BLEND:
+    if tile - overlap < 4 * BLEND:
         raise ValueError(f"tiles of {tile} pixels leave nothing between halos of {halo}")
-    starts = [*range(0, padded - tile, step), padded - tile]
+    # As many tiles as needed, and then no larger than that many have to be: two tiles for 1200 pixels
+    # need 660 each, not 1024.
+    count = -(-(padded - overlap) // (tile - overlap))
+    step = round_up(-(-(padded - overlap) // count), multiple)
+    tile = max(step, round_up(4 * BLEND, multiple)) + overlap
+    starts = [*range(0, padded - tile, tile - overlap), padded - tile]
     middles = [(start + before + tile) / 2 for before, start in pairwise(starts)]
     spans = []
     for index, start in enumerate(starts):

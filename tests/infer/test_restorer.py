@@ -18,6 +18,7 @@ from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import UsageError, WeightsError
 from mio_cli.core.request import Request
 from mio_cli.hub.folder import save_model
+from mio_cli.infer.auto import LEAVE_ALONE
 from mio_cli.infer.engine import Engine
 from mio_cli.infer.restorer import Restorer, enlarge
 
@@ -53,7 +54,7 @@ class Roughen(nn.Module):
 
 def by_roughness(photo: np.ndarray) -> dict[str, float]:
     """A classifier that knows noise: it measures how far neighbours differ."""
-    clean = float(np.exp(-20 * np.abs(np.diff(photo, axis=1)).mean()))
+    clean = float(np.exp(-100 * np.abs(np.diff(photo, axis=1)).mean()))
     return {"noise": 1 - clean, "clean": clean}
 
 
@@ -238,17 +239,17 @@ def test_auto_repeats_until_the_photo_looks_clean(
     with_net: Callable[[nn.Module], Restorer], photo: np.ndarray
 ) -> None:
     restorer = with_net(Smooth())
-    assert by_roughness(photo)["clean"] < 0.4
+    assert by_roughness(photo)["clean"] < LEAVE_ALONE
     done = restorer.restore(photo, Request(passes=20))
     count = len(done.passes)
     assert 2 <= count < 20
     assert str(done.passes[0]) == "noise"
     chances = [step.probabilities["clean"] for step in done.passes]
     assert chances == sorted(chances)
-    assert by_roughness(done.photo)["clean"] >= 0.6
+    assert by_roughness(done.photo)["clean"] >= LEAVE_ALONE
     fewer = restorer.restore(photo, Request(passes=count - 1))
     assert len(fewer.passes) == count - 1
-    assert by_roughness(fewer.photo)["clean"] < 0.6
+    assert by_roughness(fewer.photo)["clean"] < LEAVE_ALONE
     assert len(restorer.restore(photo).passes) == 1, "once, unless told otherwise"
 
 
