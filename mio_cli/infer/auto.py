@@ -51,7 +51,10 @@ class Decision:
 
     def __str__(self) -> str:
         if self.mode == "none":
-            return "clean, nothing to restore"
+            likeliest = max(self.probabilities, key=lambda name: self.probabilities[name], default=CLEAN)
+            if likeliest == CLEAN:
+                return "clean, nothing to restore"
+            return "perhaps clean, left alone (or name a --task)"
         if self.mode == "adaptive":
             return "adaptive"
         if len(self.tasks) == 1:
