@@ -41,6 +41,8 @@ class DataTable(_Table):
     shard: Positive = 16
     """Patches in one forward pass; a batch is ``batch / shard`` of them, dealt to the processes."""
     form: Literal["real", "published"] = "real"
+    augment: bool = False
+    """Beside flips and turns: random parts of photos, reduced up to half size, channels in any order."""
 
     @model_validator(mode="after")
     def _whole_shards(self) -> DataTable:

@@ -133,6 +133,10 @@ class PhotoCache:
         return np.asarray(self._data[offset : offset + int(np.prod(shape))]).reshape(shape)
 
 
+Area = tuple[int, int, int, int]
+"""Top, left, height and width in pixels."""
+
+
 def _dihedral(x: Tensor, turn: int) -> Tensor:
     """One of the eight flips and turns of the last two axes."""
     if turn & 1:
@@ -155,6 +159,8 @@ class DegradedPatches:
         tiles: patches that are taken from each photo.
         count: patches in a shard.
         clean: whether undegraded patches join as an eighth class (for the classifier).
+        augment: whether to make more of few photos: patches from a random part of a photo, reduced up to
+            half its size, with the colour channels in any order.
     """
 
     def __init__(
@@ -167,9 +173,10 @@ class DegradedPatches:
         clean: bool = False,
         form: Form = "real",
         tiles: int = 1,
+        augment: bool = False,
     ) -> None:
         self.cache, self.patch, self.count, self.form = cache, patch, count, form
-        self.tiles = tiles
+        self.tiles, self.augment = tiles, augment
         self.seed, self.clean = seed, clean
 
     def __call__(self, iteration: int, shard: int, tasks: Sequence[Task]) -> Batch:
@@ -208,20 +215,40 @@ class DegradedPatches:
     def _crops(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Random patches of a random photo, T×3×P×P uint8, and their depths, T×1×P×P in [0, 1]."""
         index, turn = self._integers(generator, len(self.cache), 8)
-        pairs = [self._crop(index, generator) for _ in range(self.tiles)]
+        height, width = self.cache.photo(index).shape[:2]
+        area, side = (0, 0, height, width), self.patch
+        if self.augment:
+            area, side = self._part(height, width, generator)
+        pairs = [self._crop(index, area, side, generator) for _ in range(self.tiles)]
         photos, depths = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+        if self.augment:
+            photos = photos[:, torch.randperm(3, generator=generator)]
         return _dihedral(photos, turn), _dihedral(depths, turn)
 
-    def _crop(self, index: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """A random patch of a photo, 3×P×P uint8, and its depth, 1×P×P."""
+    def _part(self, height: int, width: int, generator: Generator) -> tuple[Area, int]:
+        """A random part of a photo, and the side of the squares in it that shrink to patches."""
+        largest = min(2 * self.patch, height, width)
+        (extra,) = self._integers(generator, largest - self.patch + 1)
+        side = self.patch + extra
+        high, wide = (max(side, int(length * (0.4 + 0.6 * torch.rand((), generator=generator))))
+                      for length in (height, width))  # fmt: skip
+        top, left = self._integers(generator, height - high + 1, width - wide + 1)
+        return (top, left, high, wide), side
+
+    def _crop(self, index: int, area: Area, side: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """A random square of a part of a photo as a patch, 3×P×P uint8, and its depth, 1×P×P."""
         photo = self.cache.photo(index)
-        height, width = photo.shape[:2]
-        side = self.patch
-        top, left = self._integers(generator, height - side + 1, width - side + 1)
-        patch = torch.from_numpy(photo[top : top + side, left : left + side].copy()).permute(2, 0, 1)
+        first_row, first_column, high, wide = area
+        top, left = self._integers(generator, high - side + 1, wide - side + 1)
+        top, left = first_row + top, first_column + left
+        square = photo[top : top + side, left : left + side]
+        if side != self.patch:
+            square = cv2.resize(square, (self.patch, self.patch), interpolation=cv2.INTER_AREA)
+        patch = torch.from_numpy(square.copy()).permute(2, 0, 1)
         depth_map = self.cache.depth(index)
         if depth_map is None:
-            return patch, fallback_depth(1, (side, side), generator)[0]
+            return patch, fallback_depth(1, (self.patch, self.patch), generator)[0]
+        height, width = photo.shape[:2]
         return patch, self._depth_patch(depth_map, top / height, left / width, side / height, side / width)
 
     def _depth_patch(self, depth: np.ndarray, top: float, left: float, high: float, wide: float) -> Tensor:

@@ -150,6 +150,7 @@ class Trainer:
             seed=self.seed,
             clean=self.recipe.optim.loss == "cross-entropy",
             form=data.form,
+            augment=data.augment,
         )
         step_net = self._distributed() if self.world > 1 else self.net
         started = last_save = time.monotonic()

@@ -195,6 +195,25 @@ def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
     assert every.tiles.shape == (7, 4, 3, 32, 32)
 
 
+def test_augmentation_reduces_photos_and_shuffles_their_channels(tmp_path: Path) -> None:
+    """Stripes one pixel wide, red only: reduced they fade, and red becomes any channel."""
+    stripes = torch.zeros(200, 200, 3, dtype=torch.uint8)
+    stripes[:, ::2, 0] = 255
+    Image.fromarray(stripes.numpy()).save(tmp_path / "stripes.png")
+
+    def clean(augment: bool) -> Tensor:
+        cache = PhotoCache([tmp_path])
+        return DegradedPatches(cache, patch=32, count=24, seed=0, augment=augment)(0, 0, (Task.BLUR,)).clean
+
+    plain, augmented = clean(False), clean(True)
+    assert plain.unique().tolist() == [0.0, 1.0]
+    assert (plain[:, 0].amax(dim=(1, 2)) == 1).all()
+    assert torch.equal(augmented, clean(True))
+    brightest = augmented.amax(dim=(2, 3)).argmax(dim=1)
+    assert set(brightest.tolist()) == {0, 1, 2}
+    assert ((augmented > 0.1) & (augmented < 0.9)).any()
+
+
 def test_sequential_schedule_is_the_papers() -> None:
     recipe = Recipe.model_validate(
         {
