@@ -75,6 +75,8 @@ class CurriculumTable(_Table):
     """Periods with all tasks: the whole of a mixed run, the last stage of a sequential one."""
     final_period: Positive | None = None
     """Iterations of a period with all tasks, if not ``period``."""
+    shares: dict[Task, Positive] = Field(default_factory=dict)
+    """How often a task is dealt compared with one not named here, which has share 1."""
 
     @model_validator(mode="after")
     def _known_letters(self) -> CurriculumTable:

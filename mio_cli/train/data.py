@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +161,7 @@ class DegradedPatches:
         clean: whether undegraded patches join as an eighth class (for the classifier).
         augment: whether to make more of few photos: patches from a random part of a photo, reduced up to
             half its size, with the colour channels in any order.
+        shares: how often a task is dealt compared with one that is not named.
     """
 
     def __init__(
@@ -174,17 +175,20 @@ class DegradedPatches:
         form: Form = "real",
         tiles: int = 1,
         augment: bool = False,
+        shares: Mapping[Task, int] | None = None,
     ) -> None:
         self.cache, self.patch, self.count, self.form = cache, patch, count, form
         self.tiles, self.augment = tiles, augment
         self.seed, self.clean = seed, clean
+        self.shares = shares or {}
 
     def __call__(self, iteration: int, shard: int, tasks: Sequence[Task]) -> Batch:
-        """Shard ``shard`` of the batch of ``iteration``, each sample's task uniform among ``tasks``."""
+        """Shard ``shard`` of the batch of ``iteration``, samples dealt among ``tasks`` by their shares."""
         words = np.random.SeedSequence((self.seed, iteration, shard)).generate_state(1, np.uint64)
         generator = Generator().manual_seed(int(words[0]) >> 1)
-        labels = torch.tensor([CLASS_ORDER.index(task) for task in tasks] + [CLEAN_INDEX] * self.clean)
-        # Tasks are dealt in equal numbers as far as the batch divides, which steadies the loss.
+        hand = [CLASS_ORDER.index(task) for task in tasks for _ in range(self.shares.get(task, 1))]
+        labels = torch.tensor(hand + [CLEAN_INDEX] * self.clean)
+        # Dealt, not drawn: tasks come in equal numbers as far as the batch divides, which steadies the loss.
         deal = torch.randperm(len(labels), generator=generator).repeat(-(-self.count // len(labels)))
         label = labels[deal[: self.count]].sort().values
         pairs = [self._crops(generator) for _ in range(self.count)]

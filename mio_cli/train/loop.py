@@ -151,6 +151,7 @@ class Trainer:
             clean=self.recipe.optim.loss == "cross-entropy",
             form=data.form,
             augment=data.augment,
+            shares=self.recipe.curriculum.shares,
         )
         step_net = self._distributed() if self.world > 1 else self.net
         started = last_save = time.monotonic()

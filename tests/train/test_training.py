@@ -195,6 +195,13 @@ def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
     assert every.tiles.shape == (7, 4, 3, 32, 32)
 
 
+def test_a_task_with_a_double_share_comes_twice_as_often(photos: Path) -> None:
+    cache = PhotoCache([photos])
+    patches = DegradedPatches(cache, patch=32, count=8, seed=0, shares={Task.HAZE: 2})
+    labels = patches(0, 0, (Task.NOISE, Task.HAZE, Task.SR)).label.tolist()
+    assert labels.count(CLASS_ORDER.index(Task.HAZE)) == 4
+
+
 def test_augmentation_reduces_photos_and_shuffles_their_channels(tmp_path: Path) -> None:
     """Stripes one pixel wide, red only: reduced they fade, and red becomes any channel."""
     stripes = torch.zeros(200, 200, 3, dtype=torch.uint8)
