@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mio_cli.core.recipe import load_recipe
+from mio_cli.core.cookbook import load_recipe
 from mio_cli.hub.registry import registered, sha256
 from tests.conftest import save
 

@@ -53,7 +53,7 @@ def train(
 ) -> None:
     """Train a model on a folder of clean photos, degraded on the fly."""
     # Imported late: `mio --help` must not wait for torch.
-    from mio_cli.core.recipe import load_recipe
+    from mio_cli.core.cookbook import load_recipe
     from mio_cli.train.loop import Trainer
 
     def watch(progress: Progress) -> None:

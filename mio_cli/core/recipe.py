@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import tomllib
-from pathlib import Path
+import json
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
-from mio_cli.core.errors import RecipeError
-from mio_cli.core.paths import data_dir
-from mio_cli.core.tasks import Task, parse_sequence
+from mio_cli.core.errors import RecipeError, UsageError
+from mio_cli.core.tasks import LETTERS, Task, parse_sequence
+
+
+def letters(tasks: Iterable[Task]) -> str:
+    """Tasks by letter, as recipes write sequences."""
+    by_task = {task: letter for letter, task in LETTERS.items()}
+    return "".join(by_task[task] for task in tasks)
+
 
 Positive = Annotated[int, Field(gt=0)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelTable(_Table):
@@ -56,11 +64,17 @@ class OptimTable(_Table):
 
     lr: Annotated[float, Field(gt=0)] = 2e-4
     eta_min: Annotated[float, Field(ge=0)] = 1e-7
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    loss: Literal["l1", "psnr", "cross-entropy"] = "l1"
+    warmup: Annotated[int, Field(ge=0)] = 0
+    """First iterations of the run in which the rate rises from a tenth to the whole of what it would be."""
+    loss: Literal["l1", "psnr", "smooth-l1", "cross-entropy"] = "l1"
+    decoupling: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the loss that keeps the degradation prompts of a PIP network apart."""
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.999
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    """Whether torch compiles the network first: minutes once, faster steps after."""
 
 
 class CurriculumTable(_Table):
@@ -78,10 +92,15 @@ class CurriculumTable(_Table):
     shares: dict[Task, Positive] = Field(default_factory=dict)
     """How often a task is dealt compared with one not named here, which has share 1."""
 
-    @model_validator(mode="after")
-    def _known_letters(self) -> CurriculumTable:
-        parse_sequence(self.sequence)
-        return self
+    @field_validator("sequence")
+    @classmethod
+    def _known_letters(cls, sequence: str) -> str:
+        try:
+            if parse_sequence(sequence):
+                return sequence.upper()
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        raise ValueError("it names no task")
 
 
 class Period(_Table):
@@ -97,6 +116,8 @@ class Recipe(_Table):
     """A whole training run but for its data and its seed."""
 
     name: str
+    notes: tuple[str, ...] = ()
+    """Where this departs from what was published, or which of two published accounts it follows."""
     model: ModelTable
     data: DataTable = DataTable()
     optim: OptimTable = OptimTable()
@@ -117,28 +138,43 @@ class Recipe(_Table):
             periods.append(Period(tasks=tasks, first=first, iterations=iterations, new_stage=new_stage))
         return tuple(periods)
 
+    @property
+    def iterations(self) -> int:
+        """Optimizer steps of the whole run."""
+        last = self.schedule()[-1]
+        return last.first + last.iterations
 
-def load_recipe(name_or_file: str) -> Recipe:
-    """The recipe in a TOML file, or the one shipped under a name.
+
+def parse_recipe(table: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe in a table of TOML values; types are taken as they are, ``"2"`` is no number.
+
+    Args:
+        source: what an error calls the table: its file, or the recipe's name.
 
     Raises:
-        RecipeError: no such recipe, not TOML, or a key or value that the schema does not allow.
+        RecipeError: a key or value that the schema does not allow; the message names it and what is.
     """
-    path = Path(name_or_file)
-    if path.suffix != ".toml":
-        path = data_dir("recipes") / f"{name_or_file}.toml"
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = ", ".join(sorted(p.stem for p in data_dir("recipes").glob("*.toml")))
-        raise RecipeError(
-            f"no recipe '{name_or_file}'", hint=f"name a .toml file or one of: {known}"
-        ) from None
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not TOML: {error}") from None
-    try:
-        return Recipe.model_validate(table)
+        return Recipe.model_validate_json(json.dumps(table, default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise RecipeError(f"{path}: {key or 'recipe'}: {first['msg']}") from None
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise RecipeError(f"{source}: {key or 'recipe'}: {_reason(first)}", _remedy(first)) from None
+
+
+def _reason(error: ErrorDetails) -> str:
+    if error["type"] == "extra_forbidden":
+        return "there is no such key"
+    reason = error["msg"].removeprefix("Value error, ")
+    given = error["input"]
+    return reason if isinstance(given, dict) else f"{reason}, not {json.dumps(given)}"
+
+
+def _remedy(error: ErrorDetails) -> str:
+    """Which keys there are instead of one that there is not."""
+    if error["type"] != "extra_forbidden":
+        return ""
+    table: Any = Recipe
+    for part in error["loc"][:-1]:
+        table = table.model_fields[part].annotation
+    return f"allowed are: {', '.join(table.model_fields)}"
