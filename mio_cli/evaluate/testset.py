@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Generator
 
 from mio_cli.core.tasks import Task
-from mio_cli.degrade import Form, Severity, degrade, draw
+from mio_cli.degrade import Form, Parameters, Severity, degrade, draw
 
 
 def read_depth(photo: Path) -> np.ndarray | None:
@@ -24,6 +24,13 @@ def read_depth(photo: Path) -> np.ndarray | None:
             if depth is not None:
                 return (depth / max(depth.max(), 1)).astype(np.float32)
     return None
+
+
+def draw_parameters(name: str, task: Task, severity: Severity, seed: int) -> tuple[Parameters, Generator]:
+    """What ``seed``, ``name`` and ``task`` decide, and the generator that the degradation goes on with."""
+    digest = hashlib.sha256(f"{seed}/{name}/{task}/{severity}".encode()).digest()
+    generator = Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    return draw(task, 1, generator, severity), generator
 
 
 def degrade_photo(
@@ -40,12 +47,11 @@ def degrade_photo(
 
     ``depth`` is a map of any size in [0, 1] (1 is far), used by haze.
     """
-    digest = hashlib.sha256(f"{seed}/{name}/{task}/{severity}".encode()).digest()
-    generator = Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    parameters, generator = draw_parameters(name, task, severity, seed)
     x = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None]
     depth_map = None
     if depth is not None:
         size = (x.shape[2], x.shape[3])
         depth_map = F.interpolate(torch.from_numpy(depth)[None, None], size=size, mode="bilinear")
-    y = degrade(task, x, draw(task, 1, generator, severity), generator, form=form, depth=depth_map)
+    y = degrade(task, x, parameters, generator, form=form, depth=depth_map)
     return np.ascontiguousarray(y[0].permute(1, 2, 0).numpy())

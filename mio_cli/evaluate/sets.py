@@ -1,0 +1,173 @@
+"""Test sets, from clean photos, from the paper's layout, or from two folders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from mio_cli.core.errors import DataError, PhotoError
+from mio_cli.core.picture import Pixels
+from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
+from mio_cli.degrade import Form, Severity
+from mio_cli.evaluate.layout import PLACES, TRUTH, Group, Place, is_testset
+from mio_cli.evaluate.testset import degrade_photo, read_depth
+from mio_cli.io import photos_in, read_picture
+
+CROPPED = 8
+"""True photos that are larger by fewer pixels are cropped at the right and the bottom, as in the published
+evaluation: haze and rain were made from photos cut to multiples of four."""
+
+_MARK = re.compile(r"x[2348][a-z]?\d?$")
+"""What NTIRE adds to the names of degraded photos, as in ``0801x4d``."""
+
+SEVERITIES: tuple[Severity, ...] = ("in-dis", "out-dis")
+
+Loaded = tuple[Pixels, Pixels | None]
+"""The degraded photo and the true one, of one size; H×W×3 in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One degraded photo of a set; ``load`` raises :class:`PhotoError` if the photo cannot be used."""
+
+    name: str
+    load: Callable[[], Loaded]
+
+
+@dataclass(frozen=True)
+class EvalSet:
+    """Photos with the same degradation.
+
+    Attributes:
+        task: what is wrong, if it is one of the seven.
+        notes: a sentence each about what is odd.
+    """
+
+    name: str
+    group: str
+    task: Task | None
+    samples: tuple[Sample, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the photos are good ones, which auto should leave alone."""
+        return self.name == CLEAN
+
+    def first(self, count: int | None) -> EvalSet:
+        """The set with its first photos only."""
+        return EvalSet(self.name, self.group, self.task, self.samples[:count], self.notes)
+
+
+def find_sets(
+    root: Path, groups: Sequence[Group], *, seed: int = 0, form: Form = "real"
+) -> tuple[list[EvalSet], list[str]]:
+    """The sets of ``groups``, and what is missing: a sentence for each set that ``root`` does not hold.
+
+    Args:
+        root: a folder in the paper's layout, or of clean photos, from which In-Dis and Out-Dis are made.
+        seed, form: of the degradations that are made here.
+
+    Raises:
+        DataError: there is none of the sets; the message says what goes where.
+    """
+    sets: list[EvalSet] = []
+    missing: list[str] = []
+    places = [place for place in PLACES if place.group in groups]
+    if not is_testset(root) and any(place.task for place in places):
+        photos = photos_in(root)
+        severities = [severity for severity in SEVERITIES if severity in groups]
+        sets += [
+            _made_set(photos, task, severity, seed, form) for severity in severities for task in CLASS_ORDER
+        ]
+        sets.append(_clean_set(photos))
+        places = [place for place in places if not place.task]
+    for place in places:
+        try:
+            sets.append(_set_at(root, place))
+        except DataError as error:
+            missing.append(str(error))
+    if is_testset(root) and any(each.task for each in sets):
+        sets.append(_clean_set(photos_in(root / TRUTH)))
+    if not sets:
+        raise DataError(f"no test set of {', '.join(groups)} in {root}:\n  " + "\n  ".join(missing))
+    return sets, missing
+
+
+def _made_set(photos: Sequence[Path], task: Task, severity: Severity, seed: int, form: Form) -> EvalSet:
+    samples = [Sample(path.stem, partial(_degraded, path, task, severity, seed, form)) for path in photos]
+    return EvalSet(task.value, severity, task, tuple(samples))
+
+
+def _clean_set(photos: Sequence[Path]) -> EvalSet:
+    return EvalSet(CLEAN, CLEAN, None, tuple(Sample(path.stem, partial(_clean, path)) for path in photos))
+
+
+def _degraded(path: Path, task: Task, severity: Severity, seed: int, form: Form) -> Loaded:
+    truth = read_picture(path).rgb
+    depth = read_depth(path) if task is Task.HAZE else None
+    return degrade_photo(truth, path.stem, task, severity=severity, form=form, seed=seed, depth=depth), truth
+
+
+def _clean(path: Path) -> Loaded:
+    photo = read_picture(path).rgb
+    return photo, photo
+
+
+def _set_at(root: Path, place: Place) -> EvalSet:
+    """The set in the paper's layout.
+
+    Raises:
+        DataError: it is not there; the message says what goes where.
+    """
+    for folder in (place.degraded, place.truth):
+        try:
+            photos_in(root / folder)
+        except DataError:
+            what = "degraded" if folder is place.degraded else "true"
+            raise DataError(
+                f"{place.group} {place.name}: the {what} photos are missing",
+                hint=f"they belong into {root / folder} ({place.origin})",
+            ) from None
+    return paired(place.name, root / place.degraded, root / place.truth, place.group, place.task)
+
+
+def paired(
+    name: str, degraded: Path, truth: Path | None, group: str = "", task: Task | None = None
+) -> EvalSet:
+    """A set of two folders whose photos have the same names (but for suffixes), or of one without truth.
+
+    Raises:
+        DataError: a folder holds no photos.
+    """
+    seen = photos_in(degraded)
+    if truth is None:
+        samples = [Sample(path.stem, partial(_alone, path)) for path in seen]
+        return EvalSet(name, group, task, tuple(samples), (f"{name} has no true photos",))
+    truths = {path.stem: path for path in photos_in(truth)}
+    partners = [truths.get(path.stem) or truths.get(_MARK.sub("", path.stem)) for path in seen]
+    pairs = zip(seen, partners, strict=True)
+    samples = [Sample(path.stem, partial(_pair, path, partner, truth)) for path, partner in pairs]
+    unseen = len(set(truths.values()) - set(partners))
+    notes = (f"{degraded} lacks {unseen} of the {len(truths)} photos in {truth}",) if unseen else ()
+    return EvalSet(name, group, task, tuple(samples), notes)
+
+
+def _alone(path: Path) -> Loaded:
+    return read_picture(path).rgb, None
+
+
+def _pair(path: Path, partner: Path | None, folder: Path) -> Loaded:
+    if partner is None:
+        raise PhotoError(f"{path}: its true photo is missing", hint=f"it should be {folder / path.name}")
+    seen, truth = read_picture(path).rgb, read_picture(partner).rgb
+    height, width = seen.shape[:2]
+    if not all(0 <= more < CROPPED for more in (truth.shape[0] - height, truth.shape[1] - width)):
+        raise PhotoError(
+            f"{path} has {width}×{height} pixels, but {partner} has {truth.shape[1]}×{truth.shape[0]}",
+            hint="a degraded photo and its true one must be of one size",
+        )
+    return seen, truth[:height, :width]
