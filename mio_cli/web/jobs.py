@@ -1,0 +1,282 @@
+"""Photos on their way through the demo: a queue with bounds, and one thread that restores them in turn."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PureWindowsPath
+from typing import IO, Literal
+
+import cv2
+import numpy as np
+
+from mio_cli.core.errors import MioError, PhotoError, UsageError
+from mio_cli.core.picture import Picture, Pixels
+from mio_cli.core.request import Request
+from mio_cli.infer.auto import Decision
+from mio_cli.infer.restorer import Restorer
+from mio_cli.io import encode_picture, losses, read_picture
+from mio_cli.io.formats import FORMATS, format_of_suffix
+
+PREVIEW_SIDE = 2048
+"""Longest side in pixels of what the browser shows; the file to download has all pixels."""
+
+State = Literal["waiting", "working", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one demo takes on.
+
+    Attributes:
+        upload: bytes of a file.
+        pixels: of a photo, before and after it is enlarged.
+        photos: waiting, being restored and ready, together.
+        seconds: for which a photo is kept after it was last worked on.
+    """
+
+    upload: int = 100_000_000
+    pixels: int = 50_000_000
+    photos: int = 50
+    seconds: float = 3600.0
+
+
+class FullError(MioError):
+    """The demo holds as many photos as it may."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One photo. Its files have no name on the disk, so they are gone when this object or the process is.
+
+    Attributes:
+        id: what the browser asks for it by; it cannot be guessed.
+        name: the photo's file name, for messages and for the download; no file is opened by it.
+        shares: what the classifier says about the photo, whatever the request is.
+        before, after: JPEG files for the browser.
+        format: of the result, one of :data:`~mio_cli.io.formats.FORMATS`.
+        notes: what the result's format could not hold, and what went otherwise than asked.
+    """
+
+    name: str
+    upload: IO[bytes]
+    request: Request
+    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    state: State = "waiting"
+    progress: float = 0.0
+    shares: Mapping[str, float] = field(default_factory=dict)
+    passes: tuple[Decision, ...] = ()
+    result: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    before: bytes = b""
+    after: bytes = b""
+    format: str = ""
+    notes: list[str] = field(default_factory=list)
+    error: MioError | None = None
+    seconds: float = 0.0
+    touched: float = field(default_factory=time.monotonic)
+    finished: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def result_name(self) -> str:
+        """``photo.restored.jpg`` for ``photo.jpg``, as ``mio restore`` names it."""
+        path = Path(self.name)
+        known = format_of_suffix(path.suffix) is not None
+        stem, suffix = (path.stem, path.suffix) if known else (path.name, FORMATS[self.format].suffixes[0])
+        return f"{stem}.restored{suffix}"
+
+    def close(self) -> None:
+        """Delete the photo and its result."""
+        self.upload.close()
+        self.result.close()
+
+
+class _CancelledError(Exception):
+    """The photo was removed, or the demo ends, while the network was at work."""
+
+
+class JobQueue:
+    """Restores photos one after the other in a thread of its own.
+
+    Args:
+        model, device: see :class:`~mio_cli.infer.restorer.Restorer`.
+
+    Raises:
+        MioError: the model cannot be loaded, or there is no such device.
+    """
+
+    def __init__(self, model: str, *, device: str | None = None, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._notes: list[str] = []
+        self._restorer = Restorer(model, device=device, note=self._notes.append)
+        self._jobs: dict[str, Job] = {}
+        self._waiting: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._worker = threading.Thread(target=self._work, name="mio-demo", daemon=True)
+        self._worker.start()
+
+    def submit(self, name: str, upload: IO[bytes], request: Request) -> Job:
+        """Put a photo into the queue.
+
+        Raises:
+            FullError: there are too many already.
+        """
+        # Browsers send bare names, but others may send paths.
+        job = Job(PureWindowsPath(name).name[-200:] or "photo", upload, request)
+        with self._changed:
+            self._drop_expired()
+            if len(self._jobs) >= self.limits.photos:
+                raise FullError(
+                    f"there are {len(self._jobs)} photos here already", hint="remove some, or wait a little"
+                )
+            self._jobs[job.id] = job
+            self._waiting.append(job)
+            self._changed.notify()
+        return job
+
+    def again(self, job: Job, request: Request) -> None:
+        """Restore a photo once more, with another request.
+
+        Raises:
+            UsageError: it is still in the queue or being restored.
+        """
+        with self._changed:
+            if job.state in ("waiting", "working"):
+                raise UsageError(f"{job.name}: is not done yet", hint="wait for it, or remove it")
+            job.request, job.state, job.progress, job.error = request, "waiting", 0.0, None
+            job.finished.clear()
+            self._waiting.append(job)
+            self._changed.notify()
+
+    def get(self, job_id: str) -> Job | None:
+        """The photo with this id, or none if there never was one or it is deleted."""
+        with self._changed:
+            return self._jobs.get(job_id)
+
+    def ahead(self, job: Job) -> int:
+        """How many photos come before this one."""
+        with self._changed:
+            working = any(other.state == "working" for other in self._jobs.values())
+            return self._waiting.index(job) + working if job in self._waiting else 0
+
+    def remove(self, job: Job) -> None:
+        """Delete a photo, whatever its state."""
+        with self._changed:
+            self._jobs.pop(job.id, None)
+            if job in self._waiting:
+                self._waiting.remove(job)
+            if job.state != "working":  # else the worker closes it
+                job.close()
+            job.finished.set()
+
+    def result_of(self, job: Job) -> bytes:
+        """The restored file; nothing if there is none (any more)."""
+        with self._changed:
+            if job.state != "done" or job.id not in self._jobs:
+                return b""
+            job.result.seek(0)
+            return job.result.read()
+
+    def close(self) -> None:
+        """Stop the worker at its next tile and delete all photos."""
+        with self._changed:
+            self._closed = True
+            for job in list(self._jobs.values()):
+                self.remove(job)
+            self._changed.notify()
+        self._worker.join()
+
+    def _drop_expired(self) -> None:
+        oldest = time.monotonic() - self.limits.seconds
+        for job in list(self._jobs.values()):
+            if job.state in ("done", "failed") and job.touched < oldest:
+                self.remove(job)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closed:
+                    self._changed.wait(timeout=60)
+                    self._drop_expired()
+                if self._closed:
+                    return
+                job = self._waiting.popleft()
+                job.state = "working"
+            self._restore(job)
+
+    def _restore(self, job: Job) -> None:
+        """Restore one photo; whatever goes wrong stays with it."""
+        started = time.monotonic()
+        self._notes.clear()
+        error: MioError | None = None
+        data = b""
+        try:
+            data = self._result(job)
+        except _CancelledError:
+            pass
+        except MioError as problem:
+            error = problem
+        except MemoryError:
+            error = PhotoError(f"{job.name}: not enough memory", hint="close other programs")
+        except Exception as problem:  # the other photos shall not suffer
+            error = PhotoError(
+                f"{job.name}: {type(problem).__name__}: {problem}",
+                hint="that is a fault of mio: please report it",
+            )
+        with self._changed:
+            job.seconds, job.touched = time.monotonic() - started, time.monotonic()
+            job.error, job.state = error, "failed" if error else "done"
+            if job.id in self._jobs:
+                job.result.seek(0)
+                job.result.truncate()
+                job.result.write(data)
+            else:
+                job.close()
+            job.finished.set()
+
+    def _result(self, job: Job) -> bytes:
+        """The bytes that ``mio restore`` would write, and everything the browser shows."""
+        job.upload.seek(0)
+        data = job.upload.read()
+        picture = read_picture(data, max_pixels=self.limits.pixels, name=job.name)
+        self._check_enlarged(picture, job)
+        job.before = job.before or _preview(picture.rgb)
+        if not job.shares:
+            job.shares = self._restorer.classifier(picture.rgb)
+
+        def advance(done: int, total: int) -> None:
+            if job.id not in self._jobs:
+                raise _CancelledError
+            job.progress = done / total
+
+        restored = self._restorer.restore(picture.rgb, job.request, advance=advance)
+        job.passes, job.after = restored.passes, _preview(restored.photo)
+        named = format_of_suffix(Path(job.name).suffix)
+        job.format, job.notes = named or picture.format, list(self._notes)
+        if restored.decision.mode == "none" and named:
+            return data
+        after = picture.with_rgb(restored.photo)
+        job.notes += losses(after, job.format)
+        return encode_picture(after, job.format, name=job.name)
+
+    def _check_enlarged(self, picture: Picture, job: Job) -> None:
+        if picture.width * picture.height * job.request.scale**2 > self.limits.pixels:
+            raise PhotoError(
+                f"{job.name}: enlarged it has more pixels than the limit of {self.limits.pixels:,}",
+                hint="enlarge it less, or use mio restore",
+            )
+
+
+def _preview(rgb: Pixels) -> bytes:
+    """A JPEG of at most :data:`PREVIEW_SIDE` pixels a side."""
+    height, width = rgb.shape[:2]
+    shrink = PREVIEW_SIDE / max(height, width)
+    if shrink < 1:
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.float32)
+    return encode_picture(Picture(rgb=rgb), "JPEG")

@@ -1,0 +1,266 @@
+// The page of `mio demo`. It talks to the interface that docs/demo.md describes, and to nothing else.
+
+const WORDS = {
+  auto: ["Find out", "The classifier looks at each photo. A clean one is left alone."],
+  sr: ["Low resolution", "Sharpens a photo that is too small; it can also be enlarged."],
+  blur: ["Blur", "Out of focus, or softened."],
+  noise: ["Noise", "Grain from little light or high sensitivity."],
+  jpeg: ["JPEG", "Blocks and rings of strong compression."],
+  rain: ["Rain", "Streaks of falling rain."],
+  haze: ["Haze", "Fog, mist and smog."],
+  lowlight: ["Low light", "Too dark."],
+  mix: ["Mix", "One pass with the prompts of several tasks, in these proportions."],
+  adaptive: ["Adaptive", "The photo itself is the prompt, for what is none of these."],
+};
+
+const $ = (id) => document.getElementById(id);
+const photos = []; // in the order of adding: {id, name, facts, thumb, file, request}
+let queue = []; // those that the server has not finished, in its order
+let selected = null;
+let about = null;
+
+function element(tag, attributes = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), attributes);
+  made.append(...children);
+  return made;
+}
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("mio demo does not answer → is it still running in the terminal?");
+  }
+  const facts = await answer.json();
+  if (!answer.ok) throw new Error(facts.hint ? `${facts.error} → ${facts.hint}` : facts.error);
+  return facts;
+}
+
+// ---- What to do: from the controls to the options of `mio restore` --------------------------------------
+
+function mode() {
+  return document.querySelector("input[name=task]:checked").value;
+}
+
+function shares() {
+  const raised = [...document.querySelectorAll("#mix input")].filter((input) => Number(input.value) > 0);
+  return raised.map((input) => `${input.dataset.task}=${input.value}`).join(",");
+}
+
+function request() {
+  const wish = {};
+  if (mode() === "adaptive") wish.adaptive = "1";
+  else wish.task = mode() === "mix" ? shares() : mode();
+  if ($("strength").value !== "100") wish.strength = String(Number($("strength").value) / 100);
+  if (mode() === "auto" && $("passes").value !== "1") wish.passes = $("passes").value;
+  if (!$("scale-row").hidden && $("scale").value !== "1") wish.scale = $("scale").value;
+  return wish;
+}
+
+function commandLine(name, wish) {
+  const quoted = /^[\w.\-\/]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
+  const words = Object.entries(wish).filter(([key, value]) => key !== "task" || value !== "auto");
+  return ["mio restore", quoted, ...words.map(([key, value]) => (key === "adaptive" ? "--adaptive" : `--${key} ${value}`))]
+    .join(" ");
+}
+
+function showWish() {
+  $("meaning").textContent = WORDS[mode()]?.[1] ?? "";
+  $("mix").hidden = mode() !== "mix";
+  $("passes-row").hidden = mode() !== "auto";
+  $("scale-row").hidden = !(mode() === "sr" || (mode() === "mix" && shares().includes("sr=")));
+  $("strength-value").textContent = `${$("strength").value} %`;
+  for (const input of document.querySelectorAll("#mix input")) input.nextSibling.textContent = `${input.value} %`;
+  $("command").textContent = commandLine(selected?.name ?? "photo.jpg", request());
+  const nothing = mode() === "mix" && !shares();
+  $("again").disabled = !selected?.id || queue.includes(selected) || nothing;
+  if (nothing) $("meaning").textContent = "Raise at least one of the sliders.";
+}
+
+function buildControls() {
+  for (const value of ["auto", ...about.tasks, "mix", "adaptive"]) {
+    const input = element("input", { type: "radio", name: "task", value, checked: value === "auto" });
+    $("tasks").append(element("label", {}, input, element("span", { textContent: WORDS[value]?.[0] ?? value })));
+  }
+  for (const task of about.tasks) {
+    const input = element("input", { type: "range", min: 0, max: 100, value: 0 });
+    input.dataset.task = task;
+    $("mix").append(element("label", { className: "mixed" }, WORDS[task]?.[0] ?? task, input, element("output")));
+  }
+  for (const scale of about.scales) $("scale").append(element("option", { value: scale, textContent: `${scale} times` }));
+  $("wish").addEventListener("input", showWish);
+  $("wish").addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (selected) again(selected);
+  });
+}
+
+// ---- Photos: adding, following, removing ---------------------------------------------------------------
+
+async function add(files) {
+  const wish = request();
+  for (const file of [...files]) {
+    const photo = { name: file.name, id: null, facts: { state: "sending" }, wish };
+    photo.image = element("img", { alt: "" });
+    photo.label = element("span");
+    photo.button = element("button", { type: "button", title: file.name, onclick: () => select(photo) });
+    photo.button.append(photo.image, photo.label);
+    photo.item = element("li", {}, photo.button);
+    photos.push(photo);
+    $("photos").append(photo.item);
+    if (!selected || selected.facts.state === "failed") select(photo);
+    await send(photo, file);
+  }
+}
+
+async function send(photo, file) {
+  try {
+    if (file.size > about.limits.upload) {
+      throw new Error(`${file.name}: ${(file.size / 1e6).toFixed(0)} MB are more than the limit of ` +
+        `${about.limits.upload / 1e6} MB → use mio restore, or start mio demo with --max-upload`);
+    }
+    const query = new URLSearchParams({ name: file.name, ...photo.wish });
+    photo.facts = await ask(`/api/photos?${query}`, { method: "POST", body: file });
+    photo.id = photo.facts.id;
+    if (photos.includes(photo)) queue.push(photo);
+    else drop(photo); // removed while it was being sent
+  } catch (error) {
+    photo.facts = { state: "failed", error: error.message };
+  }
+  show(photo);
+  follow();
+}
+
+async function again(photo) {
+  photo.wish = request();
+  try {
+    photo.facts = await ask(`/api/photos/${photo.id}?${new URLSearchParams(photo.wish)}`, { method: "POST" });
+    queue.push(photo);
+  } catch (error) {
+    photo.facts = { ...photo.facts, state: "failed", error: error.message };
+  }
+  show(photo);
+  follow();
+}
+
+let following = false;
+
+async function follow() {
+  if (following) return;
+  following = true;
+  while (queue.length) {
+    const [photo] = queue;
+    try {
+      photo.facts = await ask(`/api/photos/${photo.id}`);
+    } catch (error) {
+      photo.facts = { state: "failed", error: error.message };
+    }
+    if (["done", "failed"].includes(photo.facts.state)) {
+      queue = queue.filter((other) => other !== photo);
+      photo.version = (photo.version ?? 0) + 1; // the result's address must be new, or the old one is shown
+    }
+    for (const shown of new Set([photo, selected])) if (shown) show(shown);
+    if (queue.includes(photo)) await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  following = false;
+}
+
+function drop(photo) {
+  if (photo.id) fetch(`/api/photos/${photo.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
+}
+
+function remove(photo) {
+  const index = photos.indexOf(photo);
+  photos.splice(index, 1);
+  queue = queue.filter((other) => other !== photo);
+  photo.item.remove();
+  drop(photo);
+  select(photos[Math.min(index, photos.length - 1)] ?? null);
+}
+
+// ---- Showing -------------------------------------------------------------------------------------------
+
+function statusOf({ facts, ...photo }) {
+  if (facts.state === "waiting") {
+    const before = Math.max(facts.ahead, queue.findIndex((other) => other.id === photo.id));
+    return before > 0 ? `waiting, ${before} before it` : "waiting";
+  }
+  if (facts.state === "working") return `restoring, ${Math.round(facts.progress * 100)} %`;
+  if (facts.state === "done") return `${facts.passes.join(", then ")} · ${facts.seconds.toFixed(1)} s`;
+  return facts.state;
+}
+
+function show(photo) {
+  const { facts } = photo;
+  photo.label.textContent = facts.state === "done" ? photo.name : statusOf(photo);
+  photo.button.classList.toggle("failed", facts.state === "failed");
+  if (facts.state === "done" && !photo.image.src) photo.image.src = `/api/photos/${photo.id}/before`;
+  if (photo !== selected) return;
+  $("name").textContent = photo.name;
+  $("status").textContent = statusOf(photo);
+  $("progress").hidden = !["sending", "waiting", "working"].includes(facts.state);
+  if (facts.state === "working") $("progress").value = facts.progress;
+  else $("progress").removeAttribute("value");
+  $("error").hidden = facts.state !== "failed";
+  $("error").textContent = facts.hint ? `${facts.error} → ${facts.hint}` : facts.error ?? "";
+  const ready = facts.state === "done";
+  for (const id of ["compare", "download", "zoom-row"]) $(id).hidden = !ready;
+  if (ready) {
+    const address = `/api/photos/${photo.id}`;
+    setSource($("before"), `${address}/before`);
+    setSource($("after"), `${address}/after?v=${photo.version}`);
+    $("download").href = `${address}/file`;
+    $("download").download = facts.output;
+  }
+  $("notes").textContent = (facts.notes ?? []).join(" ");
+  showShares(facts.probabilities ?? {});
+  showWish();
+}
+
+function setSource(image, address) {
+  if (image.getAttribute("src") !== address) image.src = address;
+}
+
+function showShares(probabilities) {
+  const ranked = Object.entries(probabilities).sort((one, other) => other[1] - one[1]);
+  $("shares").replaceChildren(...ranked.flatMap(([name, share]) => [
+    element("dt", { textContent: WORDS[name]?.[0] ?? "Clean" }),
+    element("dd", {}, element("meter", { min: 0, max: 1, value: share })),
+    element("dd", { textContent: `${(share * 100).toFixed(1)} %` }),
+  ]));
+}
+
+function select(photo) {
+  selected = photo;
+  for (const other of photos) other.button.setAttribute("aria-current", other === photo);
+  $("detail").hidden = !photo;
+  $("empty").hidden = Boolean(photo);
+  if (photo) show(photo);
+  else showWish();
+}
+
+function setCut() {
+  document.querySelector(".stage").style.setProperty("--cut", `${$("slider").value}%`);
+}
+
+// ---- Start ---------------------------------------------------------------------------------------------
+
+about = await ask("/api");
+buildControls();
+showWish();
+$("files").addEventListener("change", (event) => {
+  add(event.target.files).then(() => { event.target.value = ""; });
+});
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(kind, (event) => {
+    event.preventDefault(); // a file dropped beside the field must not replace the page
+    $("drop").classList.toggle("over", kind === "dragover");
+    if (kind === "drop" && event.dataTransfer.files.length) add(event.dataTransfer.files);
+  });
+}
+$("slider").addEventListener("input", setCut);
+$("zoom").addEventListener("change", () => $("compare").classList.toggle("zoomed", $("zoom").checked));
+$("remove").addEventListener("click", () => selected && remove(selected));
+// Closing the page deletes its photos.
+window.addEventListener("pagehide", (event) => { if (!event.persisted) photos.forEach(drop); });
