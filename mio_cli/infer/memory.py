@@ -62,6 +62,11 @@ class _LiveBytes(TorchDispatchMode):
         self.peak = 0
         self._alive: dict[int, tuple[StorageWeakRef, int]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here. To be told so, torch would import its compiler, which takes a second."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Callable[..., object],
