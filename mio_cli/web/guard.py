@@ -37,6 +37,7 @@ def refusal(path: str, headers: Mapping[str, str]) -> str:
     origin = headers.get("Origin")
     if origin is not None and origin != f"http://{host}":
         return f"another website asked: {origin}"
-    if path.startswith("/api/") and headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+    # A link from elsewhere may lead to the page, but to nothing else.
+    if path != "/" and headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         return "another website asked"
     return ""

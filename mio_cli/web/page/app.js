@@ -74,6 +74,7 @@ function showWish() {
   for (const input of document.querySelectorAll("#mix input")) input.nextSibling.textContent = `${input.value} %`;
   $("command").textContent = commandLine(selected?.name ?? "photo.jpg", request());
   const nothing = mode() === "mix" && !shares();
+  $("command").hidden = nothing;
   $("again").disabled = !selected?.id || queue.includes(selected) || nothing;
   if (nothing) $("meaning").textContent = "Raise at least one of the sliders.";
 }
@@ -193,7 +194,7 @@ function statusOf({ facts, ...photo }) {
 
 function show(photo) {
   const { facts } = photo;
-  photo.label.textContent = facts.state === "done" ? photo.name : statusOf(photo);
+  photo.label.textContent = ["done", "failed"].includes(facts.state) ? photo.name : statusOf(photo);
   photo.button.classList.toggle("failed", facts.state === "failed");
   if (facts.state === "done" && !photo.image.src) photo.image.src = `/api/photos/${photo.id}/before`;
   if (photo !== selected) return;

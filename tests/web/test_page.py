@@ -1,0 +1,219 @@
+"""The demo in a real browser: photos in, compared, and out again, with nothing fetched from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.conftest import Mio, load, save
+from tests.web.conftest import Demo
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here: apt-get install chromium chromium-driver"
+)
+
+
+class Page:
+    """The page as a person sees and uses it."""
+
+    def __init__(self, driver: webdriver.Chrome, demo: Demo, downloads: Path) -> None:
+        self.driver, self.demo, self.downloads = driver, demo, downloads
+
+    def open(self) -> None:
+        self.driver.get(self.demo.url)
+        self.wait(lambda: self.driver.find_elements(By.CSS_SELECTOR, "#tasks input"))
+
+    def wait(self, done: Callable[[], object], seconds: float = 60) -> None:
+        WebDriverWait(self.driver, seconds, poll_frequency=0.1).until(lambda driver: done())
+
+    def part(self, name: str) -> WebElement:
+        return self.driver.find_element(By.ID, name)
+
+    def text(self, name: str) -> str:
+        return self.part(name).text
+
+    def choose(self, task: str) -> None:
+        self.driver.find_element(By.CSS_SELECTOR, f"input[value={task}] + span").click()
+
+    def add(self, *photos: Path) -> None:
+        self.part("files").send_keys("\n".join(map(str, photos)))
+
+    def select(self, name: str) -> None:
+        self.driver.find_element(By.CSS_SELECTOR, f"#photos button[title='{name}']").click()
+
+    def wait_restored(self, *passes: str) -> None:
+        self.wait(lambda: self.text("status").startswith(", then ".join(passes) + " ·"))
+        # Pictures are decoded a little later.
+        self.wait(
+            lambda: self.driver.execute_script("return [before, after].every((image) => image.naturalWidth)")
+        )
+
+    def set_range(self, where: WebElement, value: int) -> None:
+        """Move a slider of 0 to 100 as a keyboard does: to an end, and then step by step."""
+        steps = [Keys.HOME, *[Keys.ARROW_RIGHT] * value]
+        where.send_keys(*(steps if value <= 50 else [Keys.END, *[Keys.ARROW_LEFT] * (100 - value)]))
+
+    def drag_line(self, share: float) -> None:
+        """Take the line between before and after to this share of the width."""
+        slider = self.part("slider")
+        middle = slider.size["width"] / 2
+        drag = ActionChains(self.driver).move_to_element(slider).click_and_hold()
+        drag.move_by_offset(round((share - 0.5) * 2 * middle), 0).release().perform()
+
+    def seen(self) -> np.ndarray:
+        """What the comparison shows, uint8 H×W×3."""
+        stage = self.driver.find_element(By.CSS_SELECTOR, ".stage")
+        return np.asarray(Image.open(BytesIO(stage.screenshot_as_png)).convert("RGB"))
+
+    def download(self) -> bytes:
+        self.part("download").click()
+        name = self.part("download").get_attribute("download")
+        self.wait(lambda: (self.downloads / name).is_file())
+        data = (self.downloads / name).read_bytes()
+        (self.downloads / name).unlink()
+        return data
+
+    def requests(self) -> list[str]:
+        """Addresses asked for since this was last called, those inside the page left out."""
+        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        asked = [
+            m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"
+        ]
+        return [url for url in asked if not url.startswith(("data:", "blob:"))]
+
+
+@pytest.fixture(scope="module")
+def browser(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    downloads = tmp_path_factory.mktemp("downloads")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1200,1000"):
+        options.add_argument(f"--{argument}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    # Without a driver beside the browser, selenium looks for one itself.
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        yield Page(driver, demo, downloads)
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    """The page, freshly opened; it must have been quiet and must have asked nobody but the demo."""
+    browser.open()
+    yield browser
+    assert [entry["message"] for entry in browser.driver.get_log("browser")] == []
+    asked = browser.requests()
+    assert asked
+    assert [url for url in asked if not url.startswith(f"{browser.demo.url}/")] == []
+
+
+def roughness(photo: np.ndarray) -> float:
+    """How much noise there is."""
+    return float(cv2.Laplacian(np.ascontiguousarray(photo), cv2.CV_32F).std())
+
+
+def test_auto_compare_and_download(page: Page, mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    photo = save(noisy, tmp_path / "my photo.jpg", quality=95, subsampling=0)
+    page.add(photo)
+    page.wait_restored("noise")
+    first = page.driver.find_element(By.CSS_SELECTOR, "#shares dt").text
+    assert first == "Noise", "the likeliest comes first"
+    # The right three fifths are restored, then hardly a tenth.
+    height, width = noisy.shape[:2]
+    area = slice(0, height - 40), slice(int(0.5 * width), int(0.85 * width))
+    page.drag_line(0.4)
+    restored = page.seen()[area]
+    page.drag_line(0.9)
+    original = page.seen()[area]
+    assert roughness(restored) < 0.6 * roughness(original)
+    assert np.abs(original.astype(int) - load(photo)[area]).mean() < 3, "left of the line is the original"
+    mio("restore", photo)
+    assert page.download() == (tmp_path / "my photo.restored.jpg").read_bytes()
+    assert page.text("command") == "mio restore 'my photo.jpg'"
+
+
+def test_every_control_says_what_the_command_line_says(
+    page: Page, mio: Mio, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    photo = save(noisy[:64, :96], tmp_path / "photo.png")
+    page.choose("mix")
+    assert not page.part("again").is_enabled()
+    for task, share in {"rain": 10, "sr": 20}.items():
+        page.set_range(page.driver.find_element(By.CSS_SELECTOR, f"#mix input[data-task={task}]"), share)
+    page.part("scale").send_keys("2")
+    page.set_range(page.part("strength"), 90)
+    assert page.text("command") == "mio restore photo.jpg --task rain=10,sr=20 --strength 0.9 --scale 2"
+    page.add(photo)
+    page.wait_restored("rain 33% + sr 67%")
+    words = page.text("command").replace("photo.jpg", "photo.png").split()[3:]
+    assert mio("restore", photo, *words).returncode == 0
+    assert page.download() == (tmp_path / "photo.restored.png").read_bytes()
+    for mode, passes in (("adaptive", "adaptive"), ("lowlight", "lowlight"), ("auto", "noise")):
+        page.choose(mode)
+        page.part("again").click()
+        page.wait_restored(passes)
+    mio("restore", photo, "--strength", 0.9)
+    assert page.download() == (tmp_path / "photo.restored.png").read_bytes()
+
+
+def test_several_files_one_of_them_bad(
+    page: Page, noisy: np.ndarray, clean: np.ndarray, tmp_path: Path
+) -> None:
+    save(noisy, tmp_path / "a.png")
+    (tmp_path / "bad.jpg").write_text("not a photo")
+    save(clean, tmp_path / "clean.jpg", quality=97, subsampling=0)
+    # Dropped, as from a file manager.
+    files = {path.name: base64.b64encode(path.read_bytes()).decode() for path in sorted(tmp_path.iterdir())}
+    page.driver.execute_script(
+        """
+        const dropped = new DataTransfer();
+        for (const [name, data] of Object.entries(arguments[0])) {
+          dropped.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+        }
+        document.getElementById("drop").dispatchEvent(
+          new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
+        """,
+        files,
+    )
+    page.wait_restored("noise")
+    page.select("bad.jpg")
+    page.wait(lambda: page.text("status") == "failed")
+    assert page.text("error").startswith("bad.jpg: is not a photo that mio can read → ")
+    assert not page.part("compare").is_displayed()
+    page.select("clean.jpg")
+    page.wait_restored("clean, nothing to restore")
+    assert page.download() == (tmp_path / "clean.jpg").read_bytes()
+    page.part("remove").click()
+    page.part("remove").click()
+    page.wait_restored("noise")
+    assert len(page.driver.find_elements(By.CSS_SELECTOR, "#photos li")) == 1
+
+
+def test_closing_the_page_deletes_its_photos(page: Page, noisy: np.ndarray, tmp_path: Path) -> None:
+    page.add(save(noisy, tmp_path / "a.png"))
+    page.wait_restored("noise")
+    address = page.part("download").get_attribute("href")
+    fetch = "return fetch(arguments[0]).then((answer) => answer.status)"
+    assert page.driver.execute_script(fetch, address) == 200
+    page.open()
+    page.wait(lambda: page.driver.execute_script(fetch, address) == 404)
+    page.driver.get_log("browser")  # the browser notes that there was a 404
