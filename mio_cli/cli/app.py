@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from mio_cli.cli import classify, data, demo, models, recipes, restore, train
+from mio_cli.cli import classify, data, demo, doctor, models, recipes, restore, train
 from mio_cli.cli import eval as eval_command
 from mio_cli.cli.output import error_console, print_error
 from mio_cli.core.errors import EXIT_INTERRUPTED, MioError
@@ -41,6 +41,7 @@ app.command("train", epilog=train.EXAMPLES)(train.train)
 app.command("eval", epilog=eval_command.EXAMPLES)(eval_command.evaluate)
 app.add_typer(data.app, name="data")
 app.command("demo", epilog=demo.EXAMPLES)(demo.demo)
+app.command("doctor", epilog=doctor.EXAMPLES)(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(recipes.app, name="recipes")
 

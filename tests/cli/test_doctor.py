@@ -1,0 +1,56 @@
+"""``mio doctor`` on a sound installation, and on broken ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import Mio
+
+ROOT = Path(__file__).parents[2]
+
+
+def findings(output: str) -> dict[str, dict[str, str]]:
+    """What was found, by name."""
+    return {found["name"]: found for found in map(json.loads, output.splitlines())}
+
+
+def test_a_sound_installation(mio: Mio) -> None:
+    done = mio("doctor", "--json")
+    assert done.returncode == 0, done.stdout
+    found = findings(done.stdout)
+    assert found["torch"]["facts"] == torch.__version__
+    assert found["threads"]["facts"].startswith("1 of ")
+    assert "verified" in found["mio-small"]["facts"]
+    assert "verified" in found["mio-classifier"]["facts"]
+    assert {"device", "memory", "restoring", "heif"} <= found.keys()
+    assert all(each["state"] != "broken" for each in found.values())
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "remedy"),
+    [("weights", "mio-small", "install mio again"), ("library", "opencv-python-headless", "pip install")],
+)
+def test_a_broken_part_is_named_with_its_remedy(
+    mio: Mio, tmp_path: Path, part: str, name: str, remedy: str
+) -> None:
+    for folder in ("mio_cli", "weights", "recipes"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    if part == "weights":
+        file = tmp_path / "weights" / name / "model.safetensors"
+        data = bytearray(file.read_bytes())
+        data[-1000] ^= 1
+        file.write_bytes(data)
+    else:
+        (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    done = mio("doctor", PYTHONPATH=str(tmp_path), cwd=tmp_path)
+    assert done.returncode == 1
+    [line] = [line for line in done.stdout.splitlines() if line.startswith(f"✗ {name} ")]
+    assert remedy in line
+    assert "✗ pillow" not in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) > 15, "what comes after it is looked at, too"
