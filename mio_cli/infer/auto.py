@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -54,7 +54,9 @@ class Decision:
             likeliest = max(self.probabilities, key=lambda name: self.probabilities[name], default=CLEAN)
             if likeliest == CLEAN:
                 return "clean, nothing to restore"
-            return "perhaps clean, left alone (or name a --task)"
+            if self.probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
+                return "perhaps clean, left alone (or name a --task)"
+            return f"{likeliest}, which this model does not know: left alone (or name a --task)"
         if self.mode == "adaptive":
             return "adaptive"
         if len(self.tasks) == 1:
@@ -62,17 +64,23 @@ class Decision:
         return " + ".join(f"{task} {share:.0%}" for task, share in self.tasks.items())
 
 
-def decide(probabilities: Mapping[str, float], *, adaptive: bool = True) -> Decision:
+def decide(
+    probabilities: Mapping[str, float], *, adaptive: bool = True, known: Collection[Task] = CLASS_ORDER
+) -> Decision:
     """Perhaps clean: leave it alone. Confident: that task. Unsure: adaptive, or the likeliest task.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
+        known: tasks that the network can be told. A photo that needs another one is left alone too: told
+            of a degradation that is not there, a network does harm.
     """
     if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
         return Decision("none", probabilities=probabilities)
     best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
     if probabilities[best] < CONFIDENT and adaptive:
         return Decision("adaptive", probabilities=probabilities)
+    if best not in known:
+        return Decision("none", probabilities=probabilities)
     return Decision("explicit", {best: 1.0}, probabilities)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mio_cli.arch.pip import CLASSES, PIP
 from mio_cli.arch.prompts import PromptEncoder
 from mio_cli.core.errors import UsageError, WeightsError
-from mio_cli.core.tasks import CLASS_ORDER
+from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.hub.describe import in_channels
 
 
@@ -26,6 +26,17 @@ def needs_task(net: nn.Module) -> bool:
     """Whether ``net`` restores nothing unless a task is named, because it cannot look for itself."""
     encoder = getattr(net, "prompt", None)
     return isinstance(net, PIP) or (isinstance(encoder, PromptEncoder) and encoder.mode == "explicit")
+
+
+def known_tasks(net: nn.Module) -> tuple[Task, ...]:
+    """The tasks that ``net`` can be told, PIP's in the order of its classes.
+
+    The published PIP has five classes in an order of its own; others have ours.
+    """
+    if not isinstance(net, PIP):
+        return CLASS_ORDER
+    classes = net.config.classes
+    return tuple(map(Task, CLASSES)) if classes == len(CLASSES) else CLASS_ORDER[:classes]
 
 
 def task_prompt(net: nn.Module, weights: Mapping[int, float]) -> Tensor | None:
@@ -51,15 +62,13 @@ def task_prompt(net: nn.Module, weights: Mapping[int, float]) -> Tensor | None:
 
 
 def _class_shares(net: PIP, shares: Mapping[int, float]) -> Tensor:
-    """The published network has five classes in an order of its own; others have ours."""
-    ours = [task.value for task in CLASS_ORDER]
-    known = list(CLASSES) if net.config.classes == len(CLASSES) else ours[: net.config.classes]
+    known = known_tasks(net)
     prompt = torch.zeros(1, net.config.classes, device=next(net.parameters()).device)
     for index, share in shares.items():
-        if ours[index] not in known:
+        if CLASS_ORDER[index] not in known:
             raise UsageError(
-                f"this model was not trained for {ours[index]}",
+                f"this model was not trained for {CLASS_ORDER[index]}",
                 hint=f"name one of {', '.join(known)} with --task, or use another model",
             )
-        prompt[0, known.index(ours[index])] = share
+        prompt[0, known.index(CLASS_ORDER[index])] = share
     return prompt

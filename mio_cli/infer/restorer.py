@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -32,10 +32,12 @@ class Restored:
     Attributes:
         photo: H×W×3 float32 in [0, 1].
         passes: what was done and why, pass by pass; a single one of the mode ``"none"`` for a clean photo.
+        engine: what the network ran on, ``"torch"`` or ``"openvino"``; ``None`` if nothing had to be done.
     """
 
     photo: Pixels
     passes: tuple[Decision, ...]
+    engine: str | None = None
 
     @property
     def decision(self) -> Decision:
@@ -133,11 +135,11 @@ class Restorer:
                 if request.scale != 1 and Task.SR in decision.tasks:
                     result = enlarge(result, request.scale)
                 result = self._run(result, decision, _part(advance, index, len(plan)))
-            restored = Restored(result, tuple(plan))
+            restored = Restored(result, tuple(plan), self.engine.ran_on)
         if request.strength == 1:
             return restored
         before = photo if request.scale == 1 else enlarge(photo, request.scale)
-        return Restored(_blend(before, restored.photo, request.strength), restored.passes)
+        return replace(restored, photo=_blend(before, restored.photo, request.strength))
 
     def _restore_auto(self, photo: Pixels, passes: int, advance: Advance) -> Restored:
         """Classify and restore until the classifier says clean, or another pass makes that less likely.
@@ -148,7 +150,7 @@ class Restorer:
         seen = self.classifier(photo)
         done: list[Decision] = []
         for index in range(passes):
-            decision = decide(seen, adaptive=not self.engine.needs_task)
+            decision = decide(seen, adaptive=not self.engine.needs_task, known=self.engine.known_tasks)
             if decision.mode == "none":
                 break
             result = self._run(photo, decision, _part(advance, index, passes))
@@ -158,7 +160,7 @@ class Restorer:
                     break
             photo = result
             done.append(decision)
-        return Restored(photo, tuple(done or [decision]))
+        return Restored(photo, tuple(done or [decision]), self.engine.ran_on if done else None)
 
     def _run(self, photo: Pixels, decision: Decision, advance: Advance) -> Pixels:
         weights = {CLASS_ORDER.index(task): share for task, share in decision.tasks.items()}

@@ -97,6 +97,17 @@ def test_pip_is_told_the_class_by_its_own_order(photo: np.ndarray, tmp_path: Pat
         restorer.restore(crop, Request(({Task.JPEG: 1.0},)))
 
 
+def test_auto_leaves_alone_what_the_network_does_not_know(photo: np.ndarray, tmp_path: Path) -> None:
+    save_model(build("pip-restormer", None), "pip-restormer", tmp_path)
+    restorer = Restorer(str(tmp_path), device="cpu")
+    restorer.classifier = lambda photo: {"jpeg": 0.9, "rain": 0.1}  # type: ignore[assignment]
+    left = restorer.restore(photo)
+    assert np.array_equal(left.photo, photo)
+    assert str(left.decision) == "jpeg, which this model does not know: left alone (or name a --task)"
+    restorer.classifier = lambda photo: {"jpeg": 0.1, "rain": 0.5}  # type: ignore[assignment]
+    assert restorer.restore(photo).decision.tasks == {Task.RAIN: 1.0}
+
+
 @pytest.mark.parametrize(
     ("name", "fields"),
     [
