@@ -2,69 +2,288 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mio_cli.cli.options import Debug, Device, Json, Model
-from mio_cli.cli.output import console, error_console, print_json
+from mio_cli.cli.analysis import analyse
+from mio_cli.cli.options import Debug, Device, Json
+from mio_cli.cli.output import console, error_console, file_progress, print_error, print_json, print_note
+from mio_cli.cli.tables import Format, print_tables
+from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_SOME_FAILED, PhotoError, UsageError
 
-EXAMPLES = "Example: mio eval --data photos/ --group in-dis"
+if TYPE_CHECKING:
+    from mio_cli.evaluate.figures import Sheets
+    from mio_cli.evaluate.job import Photos
+    from mio_cli.evaluate.methods import Method
+    from mio_cli.evaluate.run import Evaluation, Outcome
+    from mio_cli.evaluate.sets import EvalSet
+    from mio_cli.evaluate.store import Failure, Result
+    from mio_cli.evaluate.strips import Strips
+
+    FigureMaker = Sheets | Strips
+
+EXAMPLES = """Examples:
+
+mio eval --data photos/ — clean photos, degraded by each task and restored in each mode
+
+mio eval --data testset/ --group all --model mio-small --model restormer --paper -o results/
+
+mio eval --lq degraded/ --gt clean/ --command 'tool {in} {out}' --figures sheets/
+
+mio eval --data photos/ --analyze — how well the prompts tell the degradations apart
+"""
+
+ANALYSIS = Path("mio-analysis")
+PHOTOS, WHAT, RESULTS = "Photos", "What is evaluated", "Results"
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of clean photos (depth maps in its subfolder depth/), which are degraded here, "
+        "or of test sets in the paper's layout.",
+        rich_help_panel=PHOTOS,
+    ),
+]
+Group = Annotated[
+    Literal["in-dis", "out-dis", "unknown", "all"],
+    typer.Option(help="Degradations as trained, stronger, real ones, or all.", rich_help_panel=PHOTOS),
+]
+Lq = Annotated[
+    Path | None, typer.Option(help="Instead of --data: a folder of degraded photos.", rich_help_panel=PHOTOS)
+]
+Gt = Annotated[
+    Path | None, typer.Option(help="The true photos of --lq, of the same names.", rich_help_panel=PHOTOS)
+]
+TaskOfLq = Annotated[
+    str | None, typer.Option("--task", help="What is wrong with all of --lq.", rich_help_panel=PHOTOS)
+]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="Only so many photos of each set.", rich_help_panel=PHOTOS)
+]
+Seed = Annotated[int, typer.Option(help="Of the degradations.", rich_help_panel=PHOTOS)]
+Form = Annotated[
+    Literal["real", "published"],
+    typer.Option(
+        help="[bold]published[/]: degrade as the paper's code does, and restore whole photos padded as in "
+        "the published evaluation.",
+        rich_help_panel=PHOTOS,
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|FOLDER|hf:USER/REPO",
+        help="Which model; several for a comparison. Default: mio-small, unless there is a --command.",
+        rich_help_panel=WHAT,
+    ),
+]
+Commands = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--command",
+        metavar="'TOOL {in} {out}'",
+        help="Any program, run for each photo; {task} is the task's word.",
+        rich_help_panel=WHAT,
+    ),
+]
+Modes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mode",
+        metavar="explicit|classified|auto|adaptive",
+        help="Told the true task; told what the classifier finds; as mio restore does; prompted by the "
+        "photo. Default: all.",
+        rich_help_panel=WHAT,
+    ),
+]
+Classifier = Annotated[
+    str, typer.Option(metavar="NAME|FOLDER", help="What auto and classified ask.", rich_help_panel=WHAT)
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        help="psnr, ssim, psnr-y, ssim-y (luma); with the extra metrics lpips, niqe, musiq and more. "
+        "Default: psnr, ssim.",
+        rich_help_panel=RESULTS,
+    ),
+]
+Paper = Annotated[
+    bool, typer.Option("--paper", help="Print the paper's rows below.", rich_help_panel=RESULTS)
+]
+TableFormat = Annotated[
+    Format,
+    typer.Option("--format", help="Of the tables printed.", rich_help_panel=RESULTS),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        help="Keep results here, photo by photo (CSV, JSON) and as tables. Run again with the same folder, "
+        "what is there is not computed again.",
+        rich_help_panel=RESULTS,
+    ),
+]
+FigureFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Write comparison sheets (PNG and PDF).", rich_help_panel=RESULTS),
+]
+Style = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TASK,TASK",
+        help="With --figures: also strips of photos restored with prompts between two tasks.",
+        rich_help_panel=RESULTS,
+    ),
+]
+Steps = Annotated[int, typer.Option(help="Restored photos in a strip of --style.", rich_help_panel=RESULTS)]
+Analyze = Annotated[
+    bool,
+    typer.Option(
+        "--analyze",
+        help="Instead: how the prompt features of 100 clean photos of --data fall into seven tasks, and what "
+        "the classifier confuses. Plots go into --output (default: mio-analysis/). Needs the extra analyze.",
+        rich_help_panel=RESULTS,
+    ),
+]
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of clean photos; depth maps in its subfolder depth/.")],
-    group: Annotated[
-        Literal["in-dis", "out-dis"], typer.Option(help="Parameters as trained, or stronger.")
-    ] = "in-dis",
-    model: Model = "mio-small",
-    seed: Annotated[int, typer.Option(help="Of the degradations.")] = 0,
+    data: Data = None,
+    group: Group = "in-dis",
+    lq: Lq = None,
+    gt: Gt = None,
+    task: TaskOfLq = None,
+    limit: Limit = None,
+    seed: Seed = 0,
+    form: Form = "real",
+    model: Models = None,
+    command: Commands = None,
+    mode: Modes = None,
+    classifier: Classifier = "mio-classifier",
+    metric: Metrics = None,
+    paper: Paper = False,
+    format: TableFormat = "terminal",
+    output: Output = None,
+    figures: FigureFolder = None,
+    style: Style = None,
+    steps: Steps = 5,
+    analyze: Analyze = False,
     device: Device = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Degrade clean photos, restore them and print PSNR by task (RGB, border 4, 8 bits)."""
+    """Measure how well photos are restored: PSNR and SSIM by task, mode and model (RGB, border 4, 8 bits)."""
     # Imported late: `mio --help` must not wait for torch.
-    from rich.progress import Progress
-    from rich.table import Table
+    from mio_cli.evaluate.job import Photos, methods, prepare
+    from mio_cli.evaluate.metrics import metrics_named
 
-    from mio_cli.core.tasks import CLEAN
-    from mio_cli.evaluate.run import evaluate as run
-    from mio_cli.evaluate.run import summarise
-    from mio_cli.infer.restorer import Restorer
-    from mio_cli.io import photos_in
-
-    restorer = Restorer(model, device=device)
-    photos = photos_in(data)
-    with Progress(
-        console=error_console, transient=True, disable=as_json or not error_console.is_terminal
-    ) as progress:
-        bar = progress.add_task("evaluating")
-        scores = list(
-            run(photos, restorer, severity=group, seed=seed,
-                advance=lambda done, total: progress.update(bar, completed=done, total=total))
-        )  # fmt: skip
-    if as_json:
-        for score in scores:
-            print_json({"photo": score.photo, "task": score.task or CLEAN, "degraded": score.degraded,
-                        "restored": score.restored, "decision": str(score.decision),
-                        "probabilities": dict(score.decision.probabilities)})  # fmt: skip
+    photos = Photos(data, group, lq, gt, task, limit, seed, form)
+    if analyze:
+        analyse(photos, model, classifier, output or ANALYSIS, device, as_json=as_json)
         return
-    table = Table(
-        box=None,
-        pad_edge=False,
-        title=f"{model}, {group}, PSNR in dB on {len(photos)} photos",
-        title_justify="left",
-    )
-    rows = summarise(scores)
-    table.add_column("task")
-    for name in ("degraded", *rows[0].restored, "recognised"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        gains = [f"{psnr:.2f} ({psnr - row.degraded:+.2f})" for psnr in row.restored.values()]
-        table.add_row(row.task, f"{row.degraded:.2f}", *gains, f"{row.recognised:.0%}")
-    console.print(table)
-    clean = [score for score in scores if score.task is None]
-    alone = sum(score.decision.mode == "none" for score in clean)
-    console.print(f"clean photos left alone: {alone} of {len(clean)}")
+    metrics = metrics_named(metric or ["psnr", "ssim"], device or "cpu")
+    sets = photos.sets(print_note)
+    made = methods(model or [], command or [], mode or [], form, device)
+    evaluation = prepare(made, metrics, classifier, output, device)
+    makers = _figure_makers(figures, style, steps, made)
+    outcomes = _run(evaluation, sets, makers, as_json=as_json)
+    _report(outcomes, evaluation, photos, output, paper=paper, form="json" if as_json else format)
+    _finish(outcomes, debug=debug)
+
+
+def _figure_makers(
+    folder: Path | None, style: str | None, steps: int, made: Sequence[Method]
+) -> list[FigureMaker]:
+    from mio_cli.evaluate.figures import Sheets
+    from mio_cli.evaluate.methods import ModelMethod
+    from mio_cli.evaluate.strips import Strips, parse_style
+
+    if folder is None:
+        if style:
+            raise UsageError("--style draws figures", hint="name a folder for them with --figures")
+        return []
+    makers: list[FigureMaker] = [Sheets(folder)]
+    if style:
+        models = [method for method in made if isinstance(method, ModelMethod)]
+        makers.append(Strips(folder, models, parse_style(style), steps))
+    return makers
+
+
+def _run(
+    evaluation: Evaluation, sets: Sequence[EvalSet], makers: Sequence[FigureMaker], *, as_json: bool
+) -> list[Outcome]:
+    """Evaluate, with a bar; print results at once as JSON, and draw what is to be drawn."""
+    evaluation.wants_photos = lambda of, sample: any(maker.wants(of, sample) for maker in makers)
+    outcomes = []
+    with file_progress(visible=not as_json) as progress:
+        bar = progress.add_task("evaluating")
+        for outcome in evaluation.run(
+            sets, lambda done, total: progress.update(bar, completed=done, total=total)
+        ):
+            for maker in makers:
+                maker.add(outcome)
+            # Photos are needed no longer, and there may be thousands.
+            outcome.forget_photos()
+            outcomes.append(outcome)
+            records: list[Result | Failure] = [*outcome.results, *outcome.failures]
+            for record in records if as_json else ():
+                print_json(dataclasses.asdict(record))
+    return outcomes
+
+
+def _report(
+    outcomes: Sequence[Outcome],
+    evaluation: Evaluation,
+    photos: Photos,
+    output: Path | None,
+    *,
+    paper: bool,
+    form: Format | Literal["json"],
+) -> None:
+    """Tables on the terminal, and everything in the folder."""
+    from mio_cli.evaluate.job import settings
+    from mio_cli.evaluate.report import write_report
+    from mio_cli.evaluate.summary import Summary
+    from mio_cli.evaluate.tables import cost_table, quality_tables
+
+    results = [result for outcome in outcomes for result in outcome.results]
+    summary = Summary(results)
+    tables = quality_tables(summary, evaluation.metrics, paper=paper)
+    tables += [cost] if (cost := cost_table(summary)) else []
+    if output:
+        failures = [failure for outcome in outcomes for failure in outcome.failures]
+        write_report(output, settings(photos, evaluation), results, failures, tables)
+    if form == "json":
+        return
+    print_tables(tables, form)
+    for name, (alone, seen) in summary.left_alone().items() if form == "terminal" else ():
+        console.print(
+            f"clean photos left alone: {alone} of {seen}" + (f" ({name})" if len(summary.methods) > 5 else "")
+        )
+    needy = {metric.name for metric in evaluation.metrics if metric.needs_truth}
+    if results and needy and not any(needy & result.metrics.keys() for result in results):
+        names = ", ".join(sorted(needy))
+        print_note(f"without true photos there is no {names}; add --gt, or choose --metric niqe or musiq")
+
+
+def _finish(outcomes: Sequence[Outcome], *, debug: bool) -> None:
+    """List what failed, and leave with the exit code that says so."""
+    failures = [failure for outcome in outcomes for failure in outcome.failures]
+    if not failures:
+        return
+    for failure in failures:
+        photo = f"{failure.group} {failure.set} {failure.photo}"
+        what = f"{photo}, {failure.method} {failure.mode}" if failure.method else photo
+        print_error(PhotoError(f"{what}: {failure.error}"), debug=debug)
+    good = sum(bool(outcome.results) for outcome in outcomes)
+    error_console.print(f"{good} of {len(outcomes)} photos evaluated; failures: {len(failures)}")
+    worked = any(result.method != "degraded" for outcome in outcomes for result in outcome.results)
+    raise typer.Exit(EXIT_SOME_FAILED if worked else EXIT_NOTHING_WORKED)

@@ -1,110 +1,154 @@
-"""Degrade clean photos, restore them in each mode, and measure."""
+"""Restore every photo of every set with every method in every mode, and measure."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import mean
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from mio_cli.core.request import Request
-from mio_cli.core.tasks import CLASS_ORDER, Task
-from mio_cli.degrade import Severity
-from mio_cli.evaluate.metrics import psnr
-from mio_cli.evaluate.testset import degrade_photo, read_depth
-from mio_cli.infer.auto import Decision
-from mio_cli.infer.restorer import Restorer
-from mio_cli.io import read_picture
-
-MODES = ("explicit", "auto", "adaptive")
-"""How photos are restored, in the order of the table; not every network can do the last."""
-
-CAP = 60.0
-"""Decibels that count for a photo left exactly as it was, so that means stay finite."""
+from mio_cli.core.errors import MioError
+from mio_cli.core.picture import Pixels
+from mio_cli.evaluate.methods import AUTO, CLASSIFIED, Attempt, Method
+from mio_cli.evaluate.metrics import Metric
+from mio_cli.evaluate.sets import EvalSet, Sample
+from mio_cli.evaluate.store import DEGRADED, Failure, Result, Store, key_of, photos_digest
+from mio_cli.infer.auto import TaskClassifier
 
 
-@dataclass(frozen=True)
-class Score:
-    """One degraded photo: PSNR in dB before and after in each mode, and what auto decided.
+@dataclass
+class Outcome:
+    """What became of one photo.
 
-    ``task`` is ``None`` for the clean photo itself.
+    Attributes:
+        photos: the photo by method and mode: degraded, restored where that was computed, and the true one.
     """
 
-    photo: str
-    task: Task | None
-    degraded: float
-    restored: dict[str, float]
-    decision: Decision
+    set: EvalSet
+    sample: Sample
+    results: list[Result] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    photos: dict[tuple[str, str], Pixels] = field(default_factory=dict)
+    truth: Pixels | None = None
+
+    def forget_photos(self) -> None:
+        """Free the memory, and keep the numbers."""
+        self.photos.clear()
+        self.truth = None
 
 
-def evaluate(
-    photos: Sequence[Path],
-    restorer: Restorer,
-    *,
-    severity: Severity = "in-dis",
-    seed: int = 0,
-    advance: Callable[[int, int], None] = lambda done, total: None,
-) -> Iterator[Score]:
-    """Score every photo under every task, and the clean photo in auto."""
-    total = len(photos) * (len(CLASS_ORDER) + 1)
-    for index, path in enumerate(photos):
-        truth, depth = read_picture(path).rgb, read_depth(path)
-        for number, task in enumerate((*CLASS_ORDER, None)):
-            seen = truth
-            if task is not None:
-                seen = degrade_photo(truth, path.stem, task, severity=severity, seed=seed, depth=depth)
-            yield _score(path.stem, task, seen, truth, restorer)
-            advance(index * (len(CLASS_ORDER) + 1) + number + 1, total)
+@dataclass
+class Evaluation:
+    """An evaluation, ready to run.
 
+    Args:
+        classifier: for the modes that ask it; its digest is part of what their results are filed under.
+        store: what is in it already is not computed again.
+        wants_photos: whether the restored photos of a sample are needed, even if all is measured already.
+    """
 
-def _score(name: str, task: Task | None, seen: np.ndarray, truth: np.ndarray, restorer: Restorer) -> Score:
-    auto = restorer.restore(seen)
-    restored = {"auto": auto.photo}
-    if task is not None:
-        restored["explicit"] = restorer.restore(seen, Request(({task: 1.0},))).photo
-        if not restorer.engine.needs_task:
-            restored["adaptive"] = restorer.restore(seen, Request(adaptive=True)).photo
-    scores = {mode: min(CAP, psnr(photo, truth)) for mode, photo in restored.items()}
-    return Score(name, task, min(CAP, psnr(seen, truth)), scores, auto.decision)
+    methods: Sequence[Method]
+    metrics: Sequence[Metric]
+    classifier: TaskClassifier
+    classifier_digest: str
+    store: Store = field(default_factory=Store)
+    wants_photos: Callable[[EvalSet, Sample], bool] = lambda of, sample: False
 
+    def run(
+        self, sets: Sequence[EvalSet], advance: Callable[[int, int], None] = lambda done, total: None
+    ) -> Iterator[Outcome]:
+        """Evaluate set by set; one photo that fails never stops the others.
 
-@dataclass(frozen=True)
-class Row:
-    """Means over the photos of one task."""
+        Args:
+            advance: called with (photos done, photos in all).
+        """
+        total, done = sum(len(each.samples) for each in sets), 0
+        for each in sets:
+            for sample in each.samples:
+                outcome = Outcome(each, sample)
+                try:
+                    seen, outcome.truth = sample.load()
+                    self._evaluate(outcome, seen)
+                except MioError as error:
+                    outcome.failures.append(Failure(each.group, each.name, sample.name, str(error)))
+                done += 1
+                advance(done, total)
+                yield outcome
 
-    task: str
-    degraded: float
-    restored: dict[str, float]
-    recognised: float
-    """Share of photos for which the classifier's first choice was right."""
+    def _evaluate(self, outcome: Outcome, seen: Pixels) -> None:
+        photo = photos_digest(seen, outcome.truth)
+        before = self._before(outcome, seen, photo)
+        outcome.results.append(before)
+        outcome.photos[DEGRADED, ""] = seen
+        heard = None
+        for method in self.methods:
+            modes = method.modes(outcome.set.task, clean=outcome.set.is_clean)
+            keys = {mode: self._key(photo, method, mode) for mode in modes}
+            if self.wants_photos(outcome.set, outcome.sample):
+                found = {}
+            else:
+                found = {mode: self.store.find(key, self._measurable(outcome)) for mode, key in keys.items()}
+            open_modes = [mode for mode in modes if found.get(mode) is None]
+            if open_modes and heard is None:
+                heard = self.classifier(seen)
+            attempts = method.attempts(seen, outcome.set.task, open_modes, heard or {})
+            fresh: dict[str, Result] = {}
+            for mode, attempt in attempts:
+                if result := self._result(outcome, before, method, mode, attempt):
+                    self.store.add(keys[mode], result)
+                    fresh[mode] = result
+            for mode in modes:
+                if old := found.get(mode):
+                    outcome.results.append(self._renamed(old, before, method))
+                elif mode in fresh:
+                    outcome.results.append(fresh[mode])
 
+    def _before(self, outcome: Outcome, seen: Pixels, photo: str) -> Result:
+        """The degraded photo as a result."""
+        of, key = outcome.set, key_of(photo, DEGRADED, self.classifier_digest)
+        names = of.group, of.name, of.task and of.task.value, outcome.sample.name
+        if old := self.store.find(key, self._measurable(outcome)):
+            return Result(*names, DEGRADED, "", old.metrics, old.megapixels, old.recognised)
+        heard = self.classifier(seen)
+        likeliest = max(heard, key=lambda name: heard[name])
+        megapixels = seen.shape[0] * seen.shape[1] / 1e6
+        result = Result(*names, DEGRADED, "", self._measure(seen, outcome.truth), megapixels, likeliest)
+        self.store.add(key, result)
+        return result
 
-def summarise(scores: Sequence[Score]) -> list[Row]:
-    """One row for each task in class order, then their mean."""
-    rows = []
-    for task in CLASS_ORDER:
-        group = [score for score in scores if score.task is task]
-        if not group:
-            continue
-        hits = [_first_choice(score.decision) == task.value for score in group]
-        modes = [mode for mode in MODES if mode in group[0].restored]
-        restored = {mode: mean(score.restored[mode] for score in group) for mode in modes}
-        rows.append(Row(task.value, mean(score.degraded for score in group), restored, mean(hits)))
-    if rows:
-        restored = {mode: mean(row.restored[mode] for row in rows) for mode in rows[0].restored}
-        rows.append(
-            Row(
-                "mean",
-                mean(r.degraded for r in rows),
-                restored,
-                math.fsum(r.recognised for r in rows) / len(rows),
+    def _result(
+        self, outcome: Outcome, before: Result, method: Method, mode: str, attempt: Attempt | MioError
+    ) -> Result | None:
+        """The attempt, measured; ``None`` (and a failure noted) if there is nothing to measure."""
+        try:
+            if isinstance(attempt, MioError):
+                raise attempt
+            metrics = self._measure(attempt.photo, outcome.truth)
+        except MioError as error:
+            outcome.failures.append(
+                Failure(before.group, before.set, before.photo, str(error), method.name, mode)
             )
-        )
-    return rows
+            return None
+        outcome.photos[method.name, mode] = attempt.photo
+        facts = {"metrics": metrics, "done": attempt.done, **dataclasses.asdict(attempt.cost)}
+        return dataclasses.replace(before, method=method.name, mode=mode, **facts)
 
+    @staticmethod
+    def _renamed(old: Result, before: Result, method: Method) -> Result:
+        """A result computed earlier, perhaps under other names."""
+        names = {name: getattr(before, name) for name in ("group", "set", "task", "photo", "recognised")}
+        return dataclasses.replace(old, **names, method=method.name)
 
-def _first_choice(decision: Decision) -> str:
-    return max(decision.probabilities, key=lambda name: decision.probabilities[name])
+    def _key(self, photo: str, method: Method, mode: str) -> str:
+        asked = self.classifier_digest if mode in (CLASSIFIED, AUTO) else ""
+        return key_of(photo, method.digest, mode, asked)
+
+    def _measurable(self, outcome: Outcome) -> set[str]:
+        has_truth = outcome.truth is not None
+        return {metric.name for metric in self.metrics if has_truth or not metric.needs_truth}
+
+    def _measure(self, photo: Pixels, truth: Pixels | None) -> dict[str, float]:
+        return {
+            metric.name: metric(photo, truth)
+            for metric in self.metrics
+            if truth is not None or not metric.needs_truth
+        }

@@ -1,0 +1,159 @@
+"""What is evaluated: a model in each of its modes. Programs are in :mod:`mio_cli.evaluate.external`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from mio_cli.core.errors import MioError, PhotoError
+from mio_cli.core.picture import Pixels
+from mio_cli.core.request import Request
+from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.degrade import Form
+from mio_cli.evaluate.cost import Cost, metered
+from mio_cli.hub.describe import prompt_modes
+from mio_cli.hub.locate import model_folder
+from mio_cli.hub.registry import CONFIG, WEIGHTS, sha256
+from mio_cli.infer.auto import Decision, decide
+from mio_cli.infer.engine import to_tensor
+from mio_cli.infer.published import forward_published
+from mio_cli.infer.restorer import Restorer
+
+EXPLICIT, CLASSIFIED, AUTO, ADAPTIVE, PLAIN = "explicit", "classified", "auto", "adaptive", "plain"
+CHOICES = (EXPLICIT, CLASSIFIED, AUTO, ADAPTIVE)
+"""Told the true task; told the task that the classifier finds likeliest (as the paper's explicit networks are
+evaluated); as ``mio restore`` decides; and prompted by the photo. A network that takes no prompt has the
+mode ``plain`` instead."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A restored photo, what was done to it in words, and what that cost."""
+
+    photo: Pixels
+    done: str
+    cost: Cost
+
+
+class Method(Protocol):
+    """Something that restores photos.
+
+    Attributes:
+        name: what tables call it.
+        digest: changes whenever results could.
+    """
+
+    name: str
+    digest: str
+
+    def modes(self, task: Task | None, *, clean: bool) -> tuple[str, ...]:
+        """The modes in which photos with ``task``, or clean ones, are to be restored."""
+
+    def attempts(
+        self, seen: Pixels, task: Task | None, modes: Sequence[str], heard: Mapping[str, float]
+    ) -> Iterator[tuple[str, Attempt | MioError]]:
+        """Restore ``seen`` (H×W×3 in [0, 1]) in each mode; ``heard`` is what the classifier said."""
+
+
+def model_digest(reference: str) -> str:
+    """SHA-256 over a model's configuration and weights.
+
+    Raises:
+        WeightsError: there is no such model.
+    """
+    folder = model_folder(reference)
+    text = (folder / CONFIG).read_bytes() + sha256(folder / WEIGHTS).encode()
+    return hashlib.sha256(text).hexdigest()
+
+
+class ModelMethod:
+    """A model, run as ``mio restore`` runs it, or as the authors' evaluation does.
+
+    Args:
+        reference: see :class:`Restorer`.
+        only: of its modes, these (and ``plain``); all, if empty.
+        form: ``"published"`` for whole photos padded as in the published evaluation, without tiles.
+
+    Raises:
+        WeightsError: there is no such model, or it is damaged.
+    """
+
+    def __init__(
+        self,
+        reference: str,
+        *,
+        name: str = "",
+        only: Sequence[str] = (),
+        form: Form = "real",
+        device: str | None = None,
+    ) -> None:
+        self.restorer = Restorer(reference, device=device)
+        self.name = name or (Path(reference).name if Path(reference).is_dir() else reference)
+        self.digest = f"{model_digest(reference)}/{form}"
+        self.form = form
+        prompts = prompt_modes(self.restorer.engine.net.config)
+        self.takes_task = "explicit" in prompts or "class" in prompts
+        able = [*((EXPLICIT, CLASSIFIED) if self.takes_task else ()), AUTO]
+        able.append(ADAPTIVE if "adaptive" in prompts else PLAIN)
+        if self.restorer.engine.needs_task:
+            able.pop()
+        self._modes = tuple(mode for mode in able if not only or mode in (*only, PLAIN))
+
+    def modes(self, task: Task | None, *, clean: bool) -> tuple[str, ...]:
+        """See :class:`Method`. Clean photos are for auto alone."""
+        if clean:
+            return tuple(mode for mode in self._modes if mode == AUTO)
+        return tuple(mode for mode in self._modes if task or mode != EXPLICIT)
+
+    def attempts(
+        self, seen: Pixels, task: Task | None, modes: Sequence[str], heard: Mapping[str, float]
+    ) -> Iterator[tuple[str, Attempt | MioError]]:
+        """See :class:`Method`. What two modes have in common is computed once."""
+        known: dict[str, Attempt | MioError] = {}
+        for mode in modes:
+            decision = self.decision(mode, task, heard)
+            key = f"{decision.mode} {decision}"
+            if key not in known:
+                known[key] = self._attempt(seen, decision)
+            yield mode, known[key]
+
+    def decision(self, mode: str, task: Task | None, heard: Mapping[str, float]) -> Decision:
+        """What ``mode`` means for a photo of which the classifier said ``heard``."""
+        if mode == EXPLICIT and task:
+            return Decision("explicit", {task: 1.0})
+        if mode == CLASSIFIED:
+            return Decision("explicit", {max(CLASS_ORDER, key=lambda each: heard.get(each, 0.0)): 1.0})
+        if mode == AUTO:
+            decision = decide(heard, adaptive=not self.restorer.engine.needs_task)
+            if self.takes_task or decision.mode == "none":
+                return decision
+        return Decision("adaptive")
+
+    def _attempt(self, seen: Pixels, decision: Decision) -> Attempt | MioError:
+        if decision.mode == "none":
+            return Attempt(seen, str(decision), Cost())
+        try:
+            with metered(self.restorer.engine.device) as cost:
+                photo = self._restore(seen, decision)
+            return Attempt(photo, str(decision), cost)
+        except MioError as error:
+            return error
+        except Exception as error:  # whatever it is, the other photos shall not suffer
+            return PhotoError(f"{self.name}: {type(error).__name__}: {error}")
+
+    def _restore(self, seen: Pixels, decision: Decision) -> Pixels:
+        if self.form == "real":
+            prompts = (decision.tasks,) if decision.tasks else ()
+            return self.restorer.restore(seen, Request(prompts, adaptive=not prompts)).photo
+        engine = self.restorer.engine
+        prompt = engine.prompt_images({CLASS_ORDER.index(task): 1.0 for task in decision.tasks})
+        x = to_tensor(np.ascontiguousarray(seen), engine.device)
+        with torch.inference_mode():
+            y = forward_published(engine.net, x, None if prompt is None else prompt.to(engine.device))
+        return np.ascontiguousarray(y[0].permute(1, 2, 0).clamp(0, 1).float().cpu().numpy())
