@@ -31,6 +31,7 @@ app = typer.Typer(
     cls=_Mio,
     help="Restore photos with one model, whatever is wrong with them: low resolution, blur, noise, "
     "JPEG artefacts, rain, haze, low light.",
+    epilog="Example: mio restore photo.jpg. Every command has a --help with examples of its own.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

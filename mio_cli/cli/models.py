@@ -30,7 +30,7 @@ app = typer.Typer(
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name, its folder or hf:user/repo.")]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: mio models list")
 def list_models(as_json: Json = False) -> None:
     """List all models and networks, with their size and where their weights are."""
     # Imported late, here and below: `mio --help` must not wait for torch.
@@ -52,7 +52,7 @@ def list_models(as_json: Json = False) -> None:
     console.print("[dim]Weights that are not shipped: mio models import FILE, or mio models pull REPO[/]")
 
 
-@app.command()
+@app.command(epilog="Example: mio models info restormer --prompt explicit")
 def info(
     name: Annotated[str, typer.Argument(help="A model's name, its folder, hf:user/repo, or a network.")],
     prompt: Annotated[
@@ -84,7 +84,7 @@ def info(
     console.print(table)
 
 
-@app.command()
+@app.command(epilog="Example: mio models pull hf:user/repo@v1")
 def pull(
     repository: Annotated[str, typer.Argument(metavar="REPO", help="hf:user/repo[@revision].")],
 ) -> None:
@@ -98,7 +98,7 @@ def pull(
     console.print(f"[green]pulled[/] {model}, use it with --model {model}, or from {folder}")
 
 
-@app.command()
+@app.command(epilog="Example: mio models verify mio-small")
 def verify(
     name: Annotated[
         str | None, typer.Argument(help="A model's name, its folder or hf:user/repo. Default: all embedded.")
@@ -128,7 +128,9 @@ def verify(
         raise typer.Exit(EXIT_NOTHING_WORKED if failed == len(names) else EXIT_SOME_FAILED)
 
 
-@app.command("import")
+@app.command(
+    "import", epilog="Example: mio models import restormer_EP.pth --prompts type7.npy -o restormer-EP"
+)
 def import_model(
     file: Annotated[Path, typer.Argument(help="A published .pth, .pt, .ckpt or .safetensors file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model folder to make.")],
@@ -157,7 +159,7 @@ def import_model(
     )
 
 
-@app.command()
+@app.command(epilog="Example: mio models export mio-small -o mio-small.pth")
 def export(
     name: Name,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .pth or .safetensors file.")],
@@ -169,7 +171,7 @@ def export(
         console.print(f"[green]exported[/] {name} → {path}")
 
 
-@app.command()
+@app.command(epilog="Example: mio models push runs/mine hf:user/repo")
 def push(
     folder: Annotated[Path, typer.Argument(help="A model folder with its card, README.md.")],
     repository: Annotated[str, typer.Argument(metavar="REPO", help="hf:user/repo; made if there is none.")],

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from mio_cli.cli.completion import complete_model
+
 MACHINE = "Model and machine"
 """Heading of a group of options in the help."""
 
@@ -24,6 +26,7 @@ Model = Annotated[
     str,
     typer.Option(
         metavar="NAME|FOLDER|hf:USER/REPO",
+        autocompletion=complete_model,
         help="Which model; see [bold]mio models[/]. hf: may end in @revision.",
         rich_help_panel=MACHINE,
     ),

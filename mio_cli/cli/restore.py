@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mio_cli.cli.completion import complete_task
 from mio_cli.cli.options import MACHINE, Debug, Device, Json, Model, Paths
 from mio_cli.cli.output import (
     console,
@@ -52,6 +53,7 @@ TaskWords = Annotated[
         "--task",
         "-t",
         metavar="auto|sr|blur|noise|jpeg|rain|haze|lowlight",
+        autocompletion=complete_task,
         help="What is wrong. [bold]auto[/] asks the classifier for each photo. [bold]noise,jpeg[/]: one pass "
         "after the other, in the order that fits. [bold]rain=0.7,lowlight=0.3[/]: a mixed prompt.",
         rich_help_panel=WISH,
