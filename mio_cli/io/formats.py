@@ -23,7 +23,7 @@ class Format:
         suffixes: file name endings, the usual one first.
         grey: whether it has pixels of one channel.
         alpha: whether it has transparency.
-        deep: whether it has 16 bits per channel.
+        bits: per channel, the most that are written.
         metadata: whether it holds ICC, EXIF and XMP.
         longest: greatest height and width, in pixels.
     """
@@ -31,19 +31,19 @@ class Format:
     suffixes: tuple[str, ...]
     grey: bool = True
     alpha: bool = True
-    deep: bool = False
+    bits: int = 8
     metadata: bool = True
     longest: int = 65_535
 
 
 FORMATS: dict[str, Format] = {
     "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, longest=65_500),
-    "PNG": Format((".png",), deep=True, longest=2**31 - 1),
-    "TIFF": Format((".tif", ".tiff"), deep=True, longest=2**31 - 1),
+    "PNG": Format((".png",), bits=16, longest=2**31 - 1),
+    "TIFF": Format((".tif", ".tiff"), bits=16, longest=2**31 - 1),
     "WEBP": Format((".webp",), grey=False, longest=16_383),
     "AVIF": Format((".avif",), grey=False),
     "BMP": Format((".bmp", ".dib"), alpha=False, metadata=False),
-    "HEIF": Format((".heic", ".heif", ".hif"), grey=False),
+    "HEIF": Format((".heic", ".heif", ".hif"), grey=False, bits=10),
 }
 """Formats that are read and written, by Pillow's names."""
 

@@ -12,10 +12,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 from mio_cli.core.errors import MioError, PhotoError
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.io.colour import colour_space, has_tables, matrix_profile, tables_to_srgb
+from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff
+from mio_cli.io.isobmff import DISPLAY_P3, HDR, SRGB, bits_per_channel, named_colours, primary_properties
 from mio_cli.io.metadata import metadata_of
 from mio_cli.io.pillow import enable_heif, pillow_at_ease
 from mio_cli.io.png import decode_png16
+from mio_cli.io.profiles import display_p3
 from mio_cli.io.tiff import count_pages, decode_tiff16, is_camera_raw, is_cut_short, sample_bits
 
 DEFAULT_MAX_PIXELS = 178_956_970
@@ -127,10 +130,12 @@ def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name:
 
 def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Picture:
     metadata = metadata_of(image)
-    icc = metadata.icc
+    boxes = primary_properties(data) if file_format in ("AVIF", "HEIF") else {}
+    icc = metadata.icc or _implied_profile(boxes)
     tables = _jpeg_tables(image) if file_format == "JPEG" else ()
-    if _bits(image, data, file_format) > 8:
-        codes: Codes = decode_png16(data, image) if file_format == "PNG" else decode_tiff16(data)
+    bits = _bits(image, data, file_format, boxes)
+    if bits > 8:
+        codes = _decode_deep(image, data, file_format, bits)
         orientation = metadata.orientation
     else:
         image.load()
@@ -160,7 +165,34 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
     )
 
 
-def _bits(image: ImageFile.ImageFile, data: bytes, file_format: str) -> int:
+def _decode_deep(image: ImageFile.ImageFile, data: bytes, file_format: str, bits: int) -> Codes:
+    """Pixels of more than 8 bits per channel, over the full 16 bits."""
+    match file_format:
+        case "PNG":
+            return decode_png16(data, image)
+        case "TIFF":
+            return decode_tiff16(data)
+        case "AVIF":
+            image.load()  # finds damage, of which OpenCV would print words of its own
+            codes = decode_avif(data, bits)
+        case _:
+            codes = decode_heif(data, bits)
+    if codes.shape[1::-1] != image.size:
+        raise OSError("its size is contradictory")
+    return codes
+
+
+def _implied_profile(boxes: dict[bytes, bytes]) -> bytes | None:
+    """The profile of the colours that an AVIF or HEIC file names by numbers; None for sRGB."""
+    primaries, transfer = named_colours(boxes)
+    if transfer in HDR:
+        raise UnsupportedError(f"is a high dynamic range photo ({HDR[transfer]})")
+    if primaries not in (*SRGB, DISPLAY_P3):
+        raise UnsupportedError(f"has colours without an ICC profile (H.273 primaries {primaries})")
+    return display_p3() if primaries == DISPLAY_P3 else None
+
+
+def _bits(image: ImageFile.ImageFile, data: bytes, file_format: str, boxes: dict[bytes, bytes]) -> int:
     if file_format == "PNG":
         return data[24]
     if isinstance(image, TiffImageFile):
@@ -168,7 +200,7 @@ def _bits(image: ImageFile.ImageFile, data: bytes, file_format: str) -> int:
         if bits not in (1, 2, 4, 8, 16):
             raise UnsupportedError(f"its samples have {bits} bits")
         return bits
-    return 8
+    return bits_per_channel(boxes)
 
 
 def _decode8(image: Image.Image, icc: bytes | None) -> tuple[Codes, bytes | None]:

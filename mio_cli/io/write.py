@@ -17,6 +17,7 @@ from mio_cli.core.errors import PhotoError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.picture import Picture
 from mio_cli.io.colour import colour_space, matrix_profile
+from mio_cli.io.deep import encode_heif
 from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix
 from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
 from mio_cli.io.pillow import enable_heif
@@ -25,6 +26,8 @@ from mio_cli.io.tiff import encode_tiff
 
 _JPEG_QUALITY = 95
 """What the model restored must not be lost again."""
+
+_HEIF_QUALITY = 90
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, as in JPEG
 _SEGMENT = 65_533  # bytes that one JPEG segment holds
@@ -102,7 +105,10 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
     long_blocks = name == "JPEG" and any(block and len(block) > _SEGMENT - 64 for block in metadata[1:])
     found = (
         (picture.alpha is not None and not holds.alpha, f"{name} has no transparency: every pixel is opaque"),
-        (picture.bit_depth == 16 and not holds.deep, f"{name} has 8 bits per channel: finer steps are lost"),
+        (
+            picture.bit_depth > holds.bits,
+            f"{name} is written with {holds.bits} bits per channel: finer steps are lost",
+        ),
         (any(metadata) and not holds.metadata, f"{name} holds no metadata: EXIF, XMP and the like are lost"),
         (
             picture.iptc and name not in ("JPEG", "TIFF", "BMP"),
@@ -124,7 +130,7 @@ def _known_format(name: str) -> str:
 def _for_format(picture: Picture, file_format: str) -> Picture:
     """The picture without what the format cannot hold; see :func:`losses`."""
     holds = FORMATS[file_format]
-    depth = picture.bit_depth if holds.deep else 8
+    depth = picture.bit_depth if holds.bits > 8 else 8
     alpha = picture.alpha if holds.alpha else None
     rare = file_format == "TIFF" and depth == 16 and alpha is not None  # few programs read it in grey
     one_channel = picture.grey and holds.grey and not rare
@@ -169,6 +175,9 @@ def _encode(picture: Picture, codes: Codes, file_format: str, quality: int | Non
     blocks = {"icc_profile": icc, "exif": exif, "xmp": xmp, "dpi": dpi}
     options: dict[str, Any] = {key: block for key, block in blocks.items() if block}
     match file_format:
+        case "HEIF" if picture.bit_depth == 16:
+            options.pop("dpi", None)
+            return encode_heif(codes, quality or _HEIF_QUALITY, options)
         case "JPEG":
             options |= _jpeg_options(picture, options, quality)
         case "WEBP" if picture.lossless and quality is None:
@@ -178,7 +187,7 @@ def _encode(picture: Picture, codes: Codes, file_format: str, quality: int | Non
         case "AVIF":
             options |= {"quality": quality or 90, "subsampling": "4:4:4"}
         case "HEIF":
-            options |= {"quality": quality or 90, "chroma": 444}
+            options |= {"quality": quality or _HEIF_QUALITY, "chroma": 444}
     buffer = BytesIO()
     image = Image.fromarray(codes.squeeze(2) if codes.shape[2] == 1 else codes)
     image.save(buffer, file_format, **options)

@@ -1,0 +1,76 @@
+"""What an AVIF or HEIC file says about its photo in its boxes (ISO/IEC 23008-12), where decoders do not tell.
+
+A file may hold further images, such as a gain map with its own colours; only the primary one counts here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+HDR = {16: "PQ", 18: "HLG"}
+"""Transfer characteristics of ITU-T H.273 under which white is not the brightest colour."""
+
+DISPLAY_P3 = 12
+SRGB = (1, 2)
+"""Colour primaries of ITU-T H.273: those of BT.709, or unspecified."""
+
+
+def primary_properties(data: bytes) -> dict[bytes, bytes]:
+    """The primary image's properties by box type, ``colr`` by its subtype; empty if the boxes are damaged."""
+    try:
+        meta = dict(_boxes(data))[b"meta"]
+        inside = dict(_boxes(meta, 4))
+        pitm, iprp = inside[b"pitm"], dict(_boxes(inside[b"iprp"]))
+        (primary,) = struct.unpack_from(">H" if pitm[0] == 0 else ">I", pitm, 4)
+        properties = list(_boxes(iprp[b"ipco"]))
+        chosen = [properties[index - 1] for index in _associated(iprp[b"ipma"], primary) if index]
+        return {payload[:4] if kind == b"colr" else kind: payload for kind, payload in chosen}
+    except (KeyError, IndexError, struct.error):
+        return {}
+
+
+def bits_per_channel(properties: dict[bytes, bytes]) -> int:
+    """8, 10 or 12; 8 where it is not said."""
+    pixi = properties.get(b"pixi", b"")
+    return max(pixi[5:], default=8)
+
+
+def named_colours(properties: dict[bytes, bytes]) -> tuple[int, int]:
+    """Colour primaries and transfer characteristics by their numbers in ITU-T H.273; 2 is unspecified."""
+    colour = properties.get(b"nclx", b"")
+    if len(colour) < 8:
+        return 2, 2
+    primaries, transfer = struct.unpack_from(">HH", colour, 4)
+    return int(primaries), int(transfer)
+
+
+def _boxes(data: bytes, position: int = 0) -> Iterator[tuple[bytes, bytes]]:
+    """Type and content of one box after the other."""
+    while position + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, position)
+        header = 8
+        if size == 1:
+            (size,) = struct.unpack_from(">Q", data, position + 8)
+            header = 16
+        end = position + size if size else len(data)
+        if end < position + header:
+            return
+        yield kind, data[position + header : end]
+        position = end
+
+
+def _associated(ipma: bytes, item: int) -> list[int]:
+    """Numbers of the properties of ``item``, counted from one."""
+    wide_item, wide_index = ipma[0] > 0, ipma[3] & 1
+    (entries,) = struct.unpack_from(">I", ipma, 4)
+    position = 8
+    for _ in range(entries):
+        (number,) = struct.unpack_from(">I" if wide_item else ">H", ipma, position)
+        position += 4 if wide_item else 2
+        count = ipma[position]
+        indices = struct.unpack_from(f">{count}{'H' if wide_index else 'B'}", ipma, position + 1)
+        if number == item:
+            return [index & (0x7FFF if wide_index else 0x7F) for index in indices]
+        position += 1 + count * (2 if wide_index else 1)
+    return []
