@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mio_cli.cli.analysis import analyse
+from mio_cli.cli.completion import complete_model
 from mio_cli.cli.options import Debug, Device, Json
 from mio_cli.cli.output import console, error_console, file_progress, print_error, print_json, print_note
 from mio_cli.cli.tables import Format, print_tables
@@ -78,6 +79,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FOLDER|hf:USER/REPO",
+        autocompletion=complete_model,
         help="Which model; several for a comparison. Default: mio-small, unless there is a --command.",
         rich_help_panel=WHAT,
     ),
@@ -184,10 +186,11 @@ def evaluate(
     # Imported late: `mio --help` must not wait for torch.
     from mio_cli.evaluate.job import Photos, methods, prepare
     from mio_cli.evaluate.metrics import metrics_named
+    from mio_cli.hub.registry import DEFAULT_MODEL
 
     photos = Photos(data, group, lq, gt, task, limit, seed, form)
     if analyze:
-        analyse(photos, model, classifier, output or ANALYSIS, device, as_json=as_json)
+        analyse(photos, model or [DEFAULT_MODEL], classifier, output or ANALYSIS, device, as_json=as_json)
         return
     metrics = metrics_named(metric or ["psnr", "ssim"], device or "cpu")
     sets = photos.sets(print_note)

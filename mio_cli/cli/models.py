@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from mio_cli.cli.bench import EXAMPLES as BENCH_EXAMPLES
+from mio_cli.cli.bench import bench
 from mio_cli.cli.options import Debug, Json
 from mio_cli.cli.output import console, print_error, print_json
 from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_SOME_FAILED, MioError, UsageError
@@ -26,6 +28,8 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+
+app.command("bench", epilog=BENCH_EXAMPLES)(bench)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name, its folder or hf:user/repo.")]
 

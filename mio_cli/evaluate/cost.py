@@ -21,7 +21,7 @@ UNIT = 1 if sys.platform == "darwin" else 1024
 class Cost:
     """Seconds by the clock, and bytes: resident in this process, or of the GPU that did the work.
 
-    ``peak`` is ``None`` where the system does not say.
+    ``peak`` is ``None`` where the system does not say, and on macOS that of the process so far.
     """
 
     seconds: float = 0.0
@@ -59,5 +59,13 @@ def _peak() -> int | None:
     try:
         lines = (_SELF / "status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        return None
+        return _peak_so_far()
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+
+
+def _peak_so_far() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT

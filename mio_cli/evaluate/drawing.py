@@ -110,7 +110,7 @@ def _fitting(line: str) -> str:
 
 def file_name(*words: str) -> str:
     """Words joined to a name that every file system takes."""
-    return "-".join(re.sub(r"[^\w.+]+", "_", word) for word in words if word)
+    return "-".join(re.sub(r"[^\w.+-]+", "_", word) for word in words if word)
 
 
 def save_figure(sheet: Image.Image, folder: Path, name: str) -> None:

@@ -94,6 +94,9 @@ class ModelMethod:
         device: str | None = None,
     ) -> None:
         self.restorer = Restorer(reference, device=device)
+        # Published numbers must not depend on which engine is installed where they are computed.
+        self.restorer.engine.fast = False
+        self.restorer.engine.precision = torch.float32
         self.name = name or (Path(reference).name if Path(reference).is_dir() else reference)
         self.digest = f"{model_digest(reference)}/{form}"
         self.form = form
@@ -103,13 +106,14 @@ class ModelMethod:
         able.append(ADAPTIVE if "adaptive" in prompts else PLAIN)
         if self.restorer.engine.needs_task:
             able.pop()
+        self.known_tasks = self.restorer.engine.known_tasks
         self._modes = tuple(mode for mode in able if not only or mode in (*only, PLAIN))
 
     def modes(self, task: Task | None, *, clean: bool) -> tuple[str, ...]:
         """See :class:`Method`. Clean photos are for auto alone."""
         if clean:
             return tuple(mode for mode in self._modes if mode == AUTO)
-        return tuple(mode for mode in self._modes if task or mode != EXPLICIT)
+        return tuple(mode for mode in self._modes if task in self.known_tasks or mode != EXPLICIT)
 
     def attempts(
         self, seen: Pixels, task: Task | None, modes: Sequence[str], heard: Mapping[str, float]
@@ -128,9 +132,10 @@ class ModelMethod:
         if mode == EXPLICIT and task:
             return Decision("explicit", {task: 1.0})
         if mode == CLASSIFIED:
-            return Decision("explicit", {max(CLASS_ORDER, key=lambda each: heard.get(each, 0.0)): 1.0})
+            return Decision("explicit", {max(self.known_tasks, key=lambda each: heard.get(each, 0.0)): 1.0})
         if mode == AUTO:
-            decision = decide(heard, adaptive=not self.restorer.engine.needs_task)
+            engine = self.restorer.engine
+            decision = decide(heard, adaptive=not engine.needs_task, known=engine.known_tasks)
             if self.takes_task or decision.mode == "none":
                 return decision
         return Decision("adaptive")
