@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from mio_cli.core.tasks import Task
     from mio_cli.hub.folder import load_model
     from mio_cli.infer.published import forward_published
-    from mio_cli.infer.restorer import Restorer
+    from mio_cli.infer.restorer import Restorer, load
 
-__all__ = ["Restorer", "Task", "build_model", "forward_published", "load_model"]
+__all__ = ["Restorer", "Task", "build_model", "forward_published", "load", "load_model"]
 
 _HOME = {
     "Restorer": "mio_cli.infer.restorer",
     "Task": "mio_cli.core.tasks",
     "build_model": "mio_cli.arch",
     "forward_published": "mio_cli.infer.published",
+    "load": "mio_cli.infer.restorer",
     "load_model": "mio_cli.hub.folder",
 }
 """Name → the module that defines it."""

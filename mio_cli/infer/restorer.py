@@ -167,6 +167,19 @@ class Restorer:
         return self.engine(photo, self.engine.prompt_images(weights), advance)
 
 
+def load(
+    model: str = DEFAULT_MODEL, *, device: str | torch.device | None = None, tile: int | None = None
+) -> Restorer:
+    """The restorer of a model; see :class:`Restorer`, also for what is raised.
+
+    Args:
+        model: a registered name, a model folder or ``hf:user/repo[@revision]``.
+        device: where to run, such as ``"cuda"`` (default: CUDA if there is one).
+        tile: side of a tile in pixels (default: the largest that the free memory allows).
+    """
+    return Restorer(model, device=device, tile=tile)
+
+
 def enlarge(photo: Pixels, scale: int) -> Pixels:
     """Bicubic enlargement of H×W×3, the same that degraded the photos super-resolution was trained on."""
     if scale not in SCALES:

@@ -200,6 +200,14 @@ def test_tiles_leave_no_trace(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> No
         assert np.abs(tiled - whole).max() <= 1
 
 
+def test_the_same_photo_gives_the_same_file(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    photo = save(noisy, tmp_path / "photo.png")
+    for threads in ("1", "2"):
+        done = mio("restore", photo, "-o", tmp_path / f"{threads}.png", OMP_NUM_THREADS=threads)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+
+
 def test_before_and_after_picture(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
     photo = save(noisy, tmp_path / "photo.png")
     assert mio("restore", photo, "--task", "noise", "--compare").returncode == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -274,6 +276,17 @@ def test_a_clean_photo_is_left_alone(with_net: Callable[[nn.Module], Restorer]) 
     assert restorer.classify(flat) == {"noise": 0.0, "clean": 1.0}
     with pytest.raises(UsageError, match="2 photos"):
         restorer.classify(torch.zeros(2, 3, 8, 8))
+
+
+def test_load_is_the_entrance_and_waits_for_nothing(folder: Path, noisy: np.ndarray) -> None:
+    code = "import sys, mio_cli; mio_cli.__all__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    import mio_cli
+
+    restorer = mio_cli.load(str(folder), device="cpu", tile=256)
+    assert isinstance(restorer, Restorer)
+    assert restorer.engine.tile == 256
+    assert mio_cli.load("mio-small").classify(noisy)["noise"] > 0.5
 
 
 def test_progress_runs_once_over_all_passes(restorer: Restorer) -> None:

@@ -157,7 +157,7 @@ def test_grey_photo_stays_grey(photo: np.ndarray) -> None:
         assert decode(encode_picture(tinted)).mode == "L"
 
 
-@pytest.mark.parametrize("quality", [30, 85, 98, 100])
+@pytest.mark.parametrize("quality", [30, 85, 97, 100])
 @pytest.mark.parametrize("subsampling", [0, 2])
 def test_jpeg_is_written_no_coarser_than_it_was(photo: np.ndarray, quality: int, subsampling: int) -> None:
     source = encode(Image.fromarray(photo), "JPEG", quality=quality, subsampling=subsampling)
