@@ -18,7 +18,7 @@ WIDTH = 320
 """Of a panel in pixels."""
 
 COLUMNS = 6
-"""Panels side by side; more go into further rows."""
+"""Panels side by side, at most; more go into further rows."""
 
 GAP, LINE, TITLE = 8, 20, 28
 DPI = 150
@@ -52,8 +52,8 @@ def draw_panels(title: str, panels: Sequence[Panel], boxes: Sequence[Box] = ()) 
     All photos are of one size.
     """
     drawn = [_panel(panel, boxes) for panel in panels]
-    columns = min(COLUMNS, len(drawn))
-    rows = -(-len(drawn) // columns)
+    rows = -(-len(drawn) // COLUMNS)
+    columns = -(-len(drawn) // rows)
     width, height = drawn[0].size
     sheet = Image.new("RGB", (GAP + columns * (width + GAP), TITLE + GAP + rows * (height + GAP)), "white")
     ImageDraw.Draw(sheet).text((GAP, GAP), title, fill="black", font=_font(17))

@@ -71,8 +71,8 @@ def _numbers(metrics: dict[str, float]) -> str:
 def detailed_boxes(photo: Pixels, count: int = 2) -> list[Box]:
     """The parts of a photo with the most detail (mean gradient), well apart from each other."""
     height, width = photo.shape[:2]
-    wide = min(CROP, max(8, width // 2))
-    high = min(wide * 3 // 4, max(6, height // 2))
+    wide = max(1, min(CROP, width // 3))
+    high = max(1, min(wide * 3 // 4, height // 3))
     grey = photo.mean(axis=2, dtype=np.float32)
     strength = np.hypot(cv2.Sobel(grey, -1, 1, 0), cv2.Sobel(grey, -1, 0, 1))
     detail = cv2.boxFilter(strength, -1, (wide, high), borderType=cv2.BORDER_REFLECT)
