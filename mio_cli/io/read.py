@@ -25,6 +25,7 @@ DEFAULT_MAX_PIXELS = 178_956_970
 """More pixels than this are refused unless the caller allows them (Pillow's limit, a 16 k × 11 k photo)."""
 
 _HEAD = 64  # bytes that show the format
+_MP_ENTRY = 0xB002  # the tag of a JPEG file's list of images (CIPA DC-007)
 _NO_EXCESS = 0.25 / 65_535  # what rounding in a profile's matrix adds to white
 
 
@@ -118,14 +119,22 @@ def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name:
             raise PhotoError(f"{name}: is a camera raw file", hint="develop it to TIFF or JPEG first")
         if is_cut_short(image, len(data)):
             raise OSError("image file is truncated")
-        frames = count_pages(image)
-    else:
-        # A JPEG's further frames are phones' gain and depth maps; its first is the photo.
-        frames = 1 if image.format in ("JPEG", "MPO") else getattr(image, "n_frames", 1)
+    frames = _count_photos(image)
     if frames > 1:
         raise PhotoError(f"{name}: has {frames} frames; mio restores single photos", hint="export one frame")
     if image.format == "GIF":
         raise PhotoError(f"{name}: is a GIF", hint="convert it to PNG first")
+
+
+def _count_photos(image: ImageFile.ImageFile) -> int:
+    """How many photos the file holds, as opposed to reduced copies, and to gain and depth maps."""
+    if isinstance(image, TiffImageFile):
+        return count_pages(image)
+    if image.format not in ("JPEG", "MPO"):
+        return int(getattr(image, "n_frames", 1))
+    entries = getattr(image, "mpinfo", {}).get(_MP_ENTRY, [])
+    kinds = [str(entry["Attribute"]["MPType"]) for entry in entries]
+    return max(1, sum(kind.startswith("Multi-Frame") for kind in kinds))  # stereo pairs and panoramas
 
 
 def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Picture:

@@ -150,13 +150,26 @@ def test_pillows_own_limit_and_warnings_stay_as_they_were(monkeypatch: pytest.Mo
     assert warnings.filters == filters
 
 
-@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP", "PNG", "TIFF", "AVIF", "HEIF"])
 def test_animations_and_documents_are_refused(photo: np.ndarray, file_format: str) -> None:
+    if file_format == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
     buffer = BytesIO()
     frames = [Image.fromarray(np.roll(photo, shift, axis=1)) for shift in (0, 20, 40)]
     frames[0].save(buffer, file_format, save_all=True, append_images=frames[1:])
     with pytest.raises(PhotoError, match="holiday: has 3 frames; mio restores single photos"):
         read_picture(buffer.getvalue(), name="holiday")
+
+
+def test_a_stereo_pair_is_refused(photo: np.ndarray) -> None:
+    buffer = BytesIO()
+    Image.fromarray(photo).save(buffer, "MPO", save_all=True, append_images=[Image.fromarray(photo[:, ::-1])])
+    data = bytearray(buffer.getvalue())
+    entry = data.index(struct.pack("<L", 0x030000), data.index(b"0100"))
+    for position in (entry, entry + 16):
+        data[position : position + 4] = struct.pack("<L", 0x020002)  # as cameras with two lenses mark both
+    with pytest.raises(PhotoError, match="holiday: has 2 frames; mio restores single photos"):
+        read_picture(bytes(data), name="holiday")
 
 
 def test_reduced_copies_in_a_tiff_are_no_frames(deep_photo: np.ndarray) -> None:
