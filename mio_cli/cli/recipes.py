@@ -44,7 +44,7 @@ Changes = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", epilog="Example: mio recipes list")
 def list_recipes(as_json: Json = False) -> None:
     """List the recipes that come with mio."""
     # Imported late, here and below: `mio --help` must not wait for pydantic.
@@ -65,17 +65,17 @@ def list_recipes(as_json: Json = False) -> None:
     shown = [(f"{name}-M", name) for name in backbones()] + [(name, name) for name in written_out()]
     for name, label in shown:
         recipe = load_recipe(name)
-        label = label if name == label else f"{label}-<M|S|single:TASK>[-EP|-AP]"
-        table.add_row(label.replace("[", r"\["), recipe.model.arch, f"{recipe.iterations:,}",
+        label = label if name == label else f"{label}-…"
+        table.add_row(label, recipe.model.arch, f"{recipe.iterations:,}",
                       str(recipe.data.batch), str(recipe.data.patch))  # fmt: skip
     console.print(table)
     console.print(
-        "[dim]M: all tasks at once; S: one after another; single: one task. EP: explicit, AP: adaptive prompt.\n"
-        "Iterations of M and S; TASK is one of sr, blur, noise, jpeg, rain, haze, lowlight.[/]"
+        "[dim]…: M (all tasks at once), S (one after another) or single:TASK (sr, blur, noise, jpeg, rain,\n"
+        "haze, lowlight); then -EP (explicit prompt), -AP (adaptive) or nothing. Iterations of M and S.[/]"
     )
 
 
-@app.command()
+@app.command(epilog="Example: mio recipes show restormer-S-EP")
 def show(
     name: Name,
     profile: Profile = None,
@@ -92,7 +92,7 @@ def show(
     sys.stdout.write(recipe_text(recipe))
 
 
-@app.command()
+@app.command(epilog="Example: mio recipes copy compact-S-AP mine.toml")
 def copy(
     name: Name,
     target: Annotated[Path | None, typer.Argument(help="A new .toml file. Default: NAME.toml.")] = None,
@@ -115,7 +115,7 @@ def copy(
     console.print(f"{target}: train with mio train --recipe {target}", markup=False)
 
 
-@app.command()
+@app.command(epilog="Example: mio recipes check mio-small")
 def check(
     names: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Recipes to check.")],
     debug: Debug = False,

@@ -17,6 +17,10 @@ from mio_cli.core.tasks import CLASS_ORDER, parse_sequence
 from mio_cli.hub.folder import IMPOSSIBLE, check_config
 from mio_cli.infer.prompting import check_restores_photos, task_prompt
 
+SMALLEST_TILE = 21
+"""Side of the smallest tile that an adaptive prompt can be extracted from (features 9, 5 and 3 wide; of the
+last the outermost are not used)."""
+
 
 def build_network(table: ModelTable) -> nn.Module:
     """A new network as ``[model]`` describes it.
@@ -73,6 +77,11 @@ def _check_batches(recipe: Recipe, net: nn.Module) -> None:
     if tiles > 1 and not sees_tiles:
         raise RecipeError(
             f"data.tiles: {tiles} tiles of a photo are of no use to this network", "leave data.tiles out"
+        )
+    if tiles > 1 and recipe.model.prompt and patch < SMALLEST_TILE:
+        raise RecipeError(
+            f"data.patch: nothing is left of tiles of {patch} pixels without their borders",
+            f"the least is {SMALLEST_TILE}",
         )
 
 

@@ -2,46 +2,65 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mio_cli.arch import build_model
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.recipe import Period, Recipe
-from mio_cli.core.tasks import CLASS_ORDER
+from mio_cli.core.tasks import CLASS_ORDER, CLEAN, parse_sequence
+from mio_cli.hub.describe import count_parameters
 from mio_cli.hub.folder import load_model, save_model
-from mio_cli.train.data import DegradedPatches, PhotoCache
+from mio_cli.train.ahead import core_to_spare, made_ahead
+from mio_cli.train.consistency import build_network, check_recipe
+from mio_cli.train.data import Batch, Patches, number_of
+from mio_cli.train.log import RunLog
 from mio_cli.train.objective import objective_for
+from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_settings
 from mio_cli.train.schedule import learning_rate, period_at
-from mio_cli.train.state import load_state, save_state
+from mio_cli.train.sources import open_patches
+from mio_cli.train.state import STATE, load_state, save_batch, save_state
+from mio_cli.train.validation import Validation
 
 LOG_EVERY = 50
-AGREE_EVERY = 10
-"""Iterations between the moments at which several processes agree whether to stop."""
+"""Iterations between lines of the log. A network whose steps are slow is logged once a minute instead."""
+
+LOG_SECONDS = 60.0
 
 
 @dataclass
 class Progress:
-    """What a watcher is told after each logged step."""
+    """What a watcher is told after each step.
+
+    Attributes:
+        number, periods: which period this is, from 1, and of how many.
+        loss: of the last batch; ``per_task`` of its samples by task.
+        seconds: for one iteration, mean since the last line of the log.
+        data_share: of the time, spent waiting for batches.
+        logged: whether this step is a line of the log.
+    """
 
     iteration: int
     total: int
+    number: int
+    periods: int
     period: Period
     loss: float
     per_task: dict[str, float]
     seconds: float
     data_share: float
+    logged: bool
 
 
 def _start_from(net: nn.Module, model: str) -> None:
@@ -61,32 +80,60 @@ def _start_from(net: nn.Module, model: str) -> None:
 
 
 @dataclass
+class _Window:
+    """Time since the last line of the log."""
+
+    begun: float = field(default_factory=time.perf_counter)
+    steps: int = 0
+    waited: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.begun
+
+
+@dataclass
 class Trainer:
     """One training run in one folder.
 
     Args:
         recipe: what to train.
-        folders: clean photos.
-        run: folder of the run: state, log and the model so far.
+        folders: clean photos, lists of them, or pairs (:func:`mio_cli.train.sources.open_patches`).
+        run: folder of the run: state, logs and the model so far.
         seed: of weights and patches.
+        val: folder of held-out photos, looked at every ``val_every`` iterations and at the end.
+        tensorboard: whether to write events for TensorBoard.
         start: a model's name, folder or repository whose weights to start from, instead of random ones.
         max_seconds: stop cleanly after this long (``None``: at the end of the schedule).
         save_every: seconds between checkpoints.
-        watch: called with :class:`Progress` every ``LOG_EVERY`` iterations, on the first process.
+        watch: called with :class:`Progress` after every iteration, on the first process.
+        watch_scores: called with the iteration and its scores after each validation.
+        note: called with a sentence about data that was left out.
+
+    Raises:
+        RecipeError: the recipe's parts do not fit each other.
+        UsageError: the batch cannot be shared by so many processes, or the model does not fit.
     """
 
     recipe: Recipe
     folders: list[Path]
     run: Path
     seed: int = 0
+    val: Path | None = None
+    val_every: int = 1000
+    tensorboard: bool = False
     start: str | None = None
     max_seconds: float | None = None
     save_every: float = 300.0
     watch: Callable[[Progress], None] = lambda progress: None
+    watch_scores: Callable[[int, dict[str, float]], None] = lambda iteration, scores: None
+    note: Callable[[str], None] = lambda text: None
     stop_requested: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
+        check_recipe(self.recipe)
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
         shards = self.recipe.data.batch // self.recipe.data.shard
         if shards % self.world:
             raise UsageError(
@@ -96,19 +143,20 @@ class Trainer:
         self.shards = range(self.rank, shards, self.world)
         self.device = torch.device("cpu")
         if torch.cuda.is_available():
-            self.device = torch.device("cuda", self.rank % torch.cuda.device_count())
+            self.device = torch.device("cuda", self.local_rank % torch.cuda.device_count())
         torch.manual_seed(self.seed)
-        table = self.recipe.model
-        prompt = {} if table.prompt is None else {"prompt": table.prompt}
-        net = build_model(table.arch, **prompt, **table.size)
+        net = build_network(self.recipe.model)
         if self.start is not None:
             _start_from(net, self.start)
         self.net: nn.Module = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.optim.ema))
+        self.objective = objective_for(self.recipe, self.net)
         self.periods = self.recipe.schedule()
-        self.total = self.periods[-1].first + self.periods[-1].iterations
+        self.total = self.recipe.iterations
         self.optimizer = self._new_optimizer()
-        self.iteration = 0
+        self.iteration, self.seconds, self.photos = 0, 0.0, 0
+        self.loss: float | None = None
+        self.scores: dict[str, float] = {}
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim = self.recipe.optim
@@ -122,123 +170,219 @@ class Trainer:
         if facts["recipe"] != self.recipe.name:
             raise UsageError(f"{self.run} trained '{facts['recipe']}', not '{self.recipe.name}'")
         self.iteration, self.seed = facts["iteration"], facts["seed"]
+        self.seconds, self.scores = facts.get("seconds", 0.0), facts.get("validation", {})
 
     def save(self) -> None:
-        """Write a checkpoint and, from the averaged weights, the model folder; the first process does."""
+        """Write a checkpoint and, from the averaged weights, the model folder; the first process does.
+
+        Raises:
+            MioError: they cannot be written; those of the last time are still whole.
+        """
         if self.rank:
             return
-        facts = {"iteration": self.iteration, "seed": self.seed, "recipe": self.recipe.name}
-        save_state(self.run, self.net, self.ema, self.optimizer, facts)
-        save_model(
-            self.ema.module, self.recipe.model.arch, self.run,
-            recipe=self.recipe.name, iterations=self.iteration,
-        )  # fmt: skip
+        facts = {"iteration": self.iteration, "seed": self.seed, "recipe": self.recipe.name,
+                 "seconds": self.seconds, "validation": self.scores}  # fmt: skip
+        try:
+            save_state(self.run, self.net, self.ema, self.optimizer, facts)
+            save_model(
+                self.ema.module, self.recipe.model.arch, self.run,
+                recipe=self.recipe.name, iterations=self.iteration,
+            )  # fmt: skip
+            write_json(self.run / SUMMARY, self._summary())
+        except (OSError, SafetensorError) as error:
+            raise MioError(
+                f"cannot write a checkpoint into {self.run}: {error}",
+                hint=f"the last one is whole; make room, then: mio train --resume {self.run}",
+            ) from None
+
+    def _summary(self) -> dict[str, object]:
+        return {
+            "recipe": self.recipe.name,
+            "iterations": self.iteration,
+            "of": self.total,
+            "finished": self.iteration >= self.total,
+            "seconds": round(self.seconds, 1),
+            "parameters": count_parameters(self.net),
+            "photos": self.photos,
+            "seed": self.seed,
+            "loss": self.loss,
+            "validation": {name: round(score, 4) for name, score in self.scores.items()},
+        }
 
     def train(self) -> None:
         """Run until the schedule ends, time is up or :attr:`stop_requested` is set; then save.
 
         Raises:
             MioError: the loss is no longer finite; the last checkpoint is left as it is.
+            UsageError: the folder holds another run.
         """
-        self.run.mkdir(parents=True, exist_ok=True)
-        data = self.recipe.data
-        patches = DegradedPatches(
-            PhotoCache(self.folders, data.patch),
-            patch=data.patch,
-            tiles=data.tiles,
-            count=data.shard,
-            seed=self.seed,
-            clean=self.recipe.optim.loss == "cross-entropy",
-            form=data.form,
-            augment=data.augment,
-            shares=self.recipe.curriculum.shares,
-        )
-        step_net = self._distributed() if self.world > 1 else self.net
-        started = last_save = time.monotonic()
-        while self.iteration < self.total:
-            self._step(step_net, patches)
-            now = time.monotonic()
-            late = self.max_seconds is not None and now - started > self.max_seconds
-            if self._agree(late or self.stop_requested):
-                break
-            if now - last_save > self.save_every:
-                self.save()
-                last_save = now
+        if self.iteration == 0 and (self.run / STATE).exists():
+            raise UsageError(
+                f"{self.run} holds a run already",
+                hint=f"mio train --resume {self.run}, or name another folder",
+            )
+        if self.world > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        with self._one_by_one():
+            patches = self._open()
+        if self.rank == 0:
+            settings = Settings(tuple(self.folders), self.seed, self.val, self.val_every, self.tensorboard)
+            write_settings(self.run, self.recipe, settings)
+        step_net = self._wrapped()
+        log = RunLog(self.run, self.iteration, tensorboard=self.tensorboard) if self.rank == 0 else None
+        batches = self._batches(patches)
+        try:
+            self._loop(step_net, batches, log)
+        finally:
+            batches.close()
+            if log:
+                log.close()
         self.save()
 
-    def _distributed(self) -> nn.Module:
-        dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
-        return DistributedDataParallel(self.net)
+    def _open(self) -> Patches:
+        classes = getattr(self.net.config, "classes", 0)
+        patches, self.photos, skipped = open_patches(
+            self.folders, self.recipe, seed=self.seed, device=self.device,
+            clean=self.recipe.optim.loss == "cross-entropy" and classes > len(CLASS_ORDER),
+        )  # fmt: skip
+        if skipped and self.rank == 0:
+            names = ", ".join(Path(path).name for path in skipped[:5]) + (", …" if len(skipped) > 5 else "")
+            self.note(f"left out {len(skipped)} of the photos, unreadable or too small: {names}")
+        tasks = parse_sequence(self.recipe.curriculum.sequence)
+        self._validation = (
+            Validation(self.val, tasks, self.recipe.data.form) if self.val and self.rank == 0 else None
+        )
+        return patches
 
-    def _agree(self, stop: bool) -> bool:
-        """Whether to stop: at once when alone, else as soon as all have heard that one wants to.
+    @contextmanager
+    def _one_by_one(self) -> Iterator[None]:
+        """A machine's first process goes first: it decodes photos, which the others then find decoded."""
+        if self.world > 1 and self.local_rank:
+            dist.barrier()
+        yield
+        if self.world > 1 and not self.local_rank:
+            dist.barrier()
 
-        Processes that stopped at different iterations would wait for each other's gradients for ever.
+    def _wrapped(self) -> nn.Module:
+        net: nn.Module = torch.compile(self.net) if self.recipe.optim.compile else self.net  # type: ignore[assignment]
+        return DistributedDataParallel(net) if self.world > 1 else net
+
+    def _batches(self, patches: Patches) -> Generator[Batch]:
+        """Shards of this process in order, from the present iteration on."""
+        requests = (
+            partial(patches, iteration, shard, period_at(self.periods, iteration).tasks)
+            for iteration in range(self.iteration, self.total)
+            for shard in self.shards
+        )
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        if core_to_spare(here, self.device):
+            return made_ahead(requests)
+        return (request() for request in requests)
+
+    def _loop(self, step_net: nn.Module, batches: Generator[Batch], log: RunLog | None) -> None:
+        self._started = last_save = time.monotonic()
+        before, window = self.seconds, _Window()
+        while self.iteration < self.total:
+            stop, losses, labels = self._step(step_net, batches, window)
+            self.seconds = before + time.monotonic() - self._started
+            if log and self._report(log, window, losses, labels):
+                window = _Window()
+            if log and self._validation and self._validation_due():
+                self._validate(self._validation, log)
+                window = _Window()
+            if stop:
+                break
+            if time.monotonic() - last_save > self.save_every:
+                self.save()
+                last_save = time.monotonic()
+
+    def _step(
+        self, step_net: nn.Module, batches: Generator[Batch], window: _Window
+    ) -> tuple[bool, torch.Tensor, torch.Tensor]:
+        """One optimizer step on one global batch.
+
+        Returns:
+            Whether to stop after it, because some process wants to, and losses and labels of the samples
+            that this process saw.
         """
-        if self.world == 1:
-            return stop
-        if self.iteration % AGREE_EVERY:
-            return False
-        flag = torch.tensor(int(stop), device=self.device)
-        dist.all_reduce(flag, dist.ReduceOp.MAX)
-        return bool(flag)
-
-    def _step(self, step_net: nn.Module, patches: DegradedPatches) -> None:
-        """One optimizer step on one global batch."""
-        begun = time.perf_counter()
         period = period_at(self.periods, self.iteration)
         if period.new_stage and self.iteration == period.first > 0:
             # The paper runs its stages one after another, each with a fresh optimizer.
             self.optimizer = self._new_optimizer()
-        rate = learning_rate(self.recipe.optim, period, self.iteration)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        objective = objective_for(self.recipe)
-        data_seconds, losses, labels = 0.0, [], []
-        for position, shard in enumerate(self.shards):
+            group["lr"] = learning_rate(self.recipe.optim, period, self.iteration)
+        losses, labels = [], []
+        for shard in self.shards:
             before = time.perf_counter()
-            batch = patches(self.iteration, shard, period.tasks).to(self.device)
-            data_seconds += time.perf_counter() - before
-            last = position == len(self.shards) - 1
-            quiet = nullcontext() if self.world == 1 or last else step_net.no_sync()  # type: ignore[operator]
-            bf16 = self.recipe.optim.precision == "bf16"
-            with quiet, torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                loss = objective(step_net, batch)
-                (loss.mean() / len(self.shards)).backward()
+            batch = next(batches).to(self.device)
+            window.waited += time.perf_counter() - before
+            loss = self._backward(step_net, batch, shard)
+            if not torch.isfinite(loss).all():
+                save_batch(self.run, batch, self.iteration, shard)
             losses.append(loss.detach())
             labels.append(batch.label)
+        seen = torch.cat(losses)
+        late = self.max_seconds is not None and time.monotonic() - self._started > self.max_seconds
+        broken = not bool(torch.isfinite(seen).all())
+        stop, broken = self._agree(late or self.stop_requested, broken)
+        if broken:
+            raise MioError(
+                f"the loss of iteration {self.iteration + 1} is not finite; its batch is in {self.run}",
+                hint="lower optim.lr with --set and resume; the last checkpoint is whole",
+            )
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update_parameters(self.net)
         self.iteration += 1
-        if self.iteration % LOG_EVERY == 0:
-            seconds = time.perf_counter() - begun
-            self._log(period, rate, torch.cat(losses), torch.cat(labels), seconds, data_seconds / seconds)
+        window.steps += 1
+        return stop, seen, torch.cat(labels)
 
-    def _log(
-        self, period: Period, rate: float, losses: torch.Tensor, labels: torch.Tensor,
-        seconds: float, data_share: float,
-    ) -> None:  # fmt: skip
-        loss = losses.mean().item()
-        if not torch.isfinite(losses).all():
-            raise MioError(
-                f"the loss at iteration {self.iteration} is {loss}",
-                hint="lower optim.lr and resume; the last checkpoint is intact",
-            )
-        if self.rank:
-            return
-        names = [*(task.value for task in CLASS_ORDER), "clean"]
+    def _backward(self, step_net: nn.Module, batch: Batch, shard: int) -> torch.Tensor:
+        """Add the gradients of one shard; the processes' are averaged with the last. Returns losses, N."""
+        last = shard == self.shards[-1]
+        quiet = nullcontext() if self.world == 1 or last else step_net.no_sync()  # type: ignore[operator]
+        bf16 = self.recipe.optim.precision == "bf16"
+        # Stochastic depth must come out the same when the run is resumed, and in another process.
+        torch.manual_seed(number_of(self.seed, self.iteration, shard, 1))
+        with quiet, torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            losses = self.objective(step_net, batch)
+            (losses.mean() / len(self.shards)).backward()
+        return losses
+
+    def _agree(self, *flags: bool) -> tuple[bool, ...]:
+        """Each flag as it is when some process has it set.
+
+        Processes that stopped at different iterations would wait for each other's gradients for ever.
+        """
+        if self.world == 1:
+            return flags
+        shared = torch.tensor([int(flag) for flag in flags], device=self.device)
+        dist.all_reduce(shared, dist.ReduceOp.MAX)
+        return tuple(map(bool, shared.tolist()))
+
+    def _report(self, log: RunLog, window: _Window, losses: torch.Tensor, labels: torch.Tensor) -> bool:
+        """Tell the watcher; write a line of the log if it is time for one, and return whether it was."""
+        names = [*(task.value for task in CLASS_ORDER), CLEAN]
         per_task = {names[i]: losses[labels == i].mean().item() for i in labels.unique().tolist()}
-        progress = Progress(self.iteration, self.total, period, loss, per_task, seconds, data_share)
-        entry = {
-            "iteration": self.iteration,
-            "lr": rate,
-            "loss": loss,
-            **per_task,
-            "seconds": round(seconds, 3),
-            "data_share": round(data_share, 3),
-            "time": round(time.time(), 1),
-        }
-        with (self.run / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(entry) + "\n")
-        self.watch(progress)
+        self.loss = losses.mean().item()
+        done = self.iteration - 1
+        period = period_at(self.periods, done)
+        logged = self.iteration % LOG_EVERY == 0 or window.seconds > LOG_SECONDS
+        seconds, share = window.seconds / window.steps, window.waited / window.seconds
+        self.watch(
+            Progress(self.iteration, self.total, self.periods.index(period) + 1, len(self.periods), period,
+                     self.loss, per_task, seconds, share, logged)
+        )  # fmt: skip
+        if logged:
+            rate = learning_rate(self.recipe.optim, period, done)
+            facts = {"lr": rate, "loss": self.loss, **per_task, "seconds": round(seconds, 3)}
+            log.step(self.iteration, facts | {"data_share": round(share, 3)})
+        return logged
+
+    def _validation_due(self) -> bool:
+        return self.iteration % self.val_every == 0 or self.iteration == self.total
+
+    def _validate(self, validation: Validation, log: RunLog) -> None:
+        self.scores, picture = validation(self.ema.module, self.device)
+        log.validation(self.iteration, self.scores, picture)
+        self.watch_scores(self.iteration, self.scores)

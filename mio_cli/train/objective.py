@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.pip import PIP, PromptInPrompt
 from mio_cli.arch.prompts import PromptEncoder
 from mio_cli.core.recipe import Recipe
+from mio_cli.core.tasks import CLASS_ORDER, parse_sequence
+from mio_cli.infer.prompting import task_prompt
 from mio_cli.train.data import Batch
 
 Objective = Callable[[nn.Module, Batch], Tensor]
@@ -30,31 +34,72 @@ def psnr(restored: Tensor, clean: Tensor) -> Tensor:
     return torch.log((restored - clean).square().mean(dim=(1, 2, 3)) + PSNR_FLOOR)
 
 
-def objective_for(recipe: Recipe) -> Objective:
-    """The loss that a recipe asks for, with prompts as its network takes them."""
+def smooth_l1(restored: Tensor, clean: Tensor) -> Tensor:
+    """Half the squared error where it is below one, as it is between photos (PIP's loss)."""
+    return F.smooth_l1_loss(restored, clean, reduction="none").mean(dim=(1, 2, 3))
+
+
+LOSSES = {"l1": l1, "psnr": psnr, "smooth-l1": smooth_l1}
+
+
+def decoupling(net: PIP) -> Tensor:
+    """How alike the degradation prompts of a PIP network are: cosines above zero, summed over all pairs."""
+    total = torch.zeros((), device=next(net.parameters()).device)
+    for level in net.levels:
+        prompts = cast(PromptInPrompt, level).degradation[..., 0, 0]
+        for one, other in combinations(prompts, 2):
+            total = total + F.cosine_similarity(one, other, dim=0).relu()
+    return total
+
+
+def objective_for(recipe: Recipe, net: nn.Module) -> Objective:
+    """The loss that a recipe asks for, with prompts as ``net`` takes them."""
     if recipe.optim.loss == "cross-entropy":
+        return _classification(recipe)
+    loss, prompt = LOSSES[recipe.optim.loss], _prompt_giver(recipe, net)
+    weight = recipe.optim.decoupling
 
-        def classification(net: nn.Module, batch: Batch) -> Tensor:
-            probabilities = net(batch.tiles if recipe.data.tiles > 1 else batch.degraded).float()
-            return F.nll_loss(probabilities.clamp_min(1e-8).log(), batch.label, reduction="none")
-
-        return classification
-    loss = {"l1": l1, "psnr": psnr}[recipe.optim.loss]
-    mode = recipe.model.prompt
-
-    def restoration(net: nn.Module, batch: Batch) -> Tensor:
-        if mode == "explicit":
-            restored = net(batch.degraded, batch.label)
-        elif mode == "adaptive":
-            restored = net(batch.degraded, batch.tiles)
-        elif mode == "both":
-            # Every other sample is told its task; the rest must do with what the photo shows.
-            told = torch.arange(len(batch.label), device=batch.label.device) % 2 == 0
-            encoder = cast(PromptEncoder, getattr(net, "module", net).prompt)
-            code = encoder(batch.tiles, torch.where(told, batch.label, -1))
-            restored = net(batch.degraded, code)
-        else:
-            restored = net(batch.degraded)
-        return loss(restored.float(), batch.clean)
+    def restoration(step_net: nn.Module, batch: Batch) -> Tensor:
+        restored = step_net(batch.degraded, *prompt(batch))
+        losses = loss(restored.float(), batch.clean)
+        return losses + weight * decoupling(net) if weight and isinstance(net, PIP) else losses
 
     return restoration
+
+
+def _classification(recipe: Recipe) -> Objective:
+    def classification(step_net: nn.Module, batch: Batch) -> Tensor:
+        probabilities = step_net(batch.tiles if recipe.data.tiles > 1 else batch.degraded).float()
+        return F.nll_loss(probabilities.clamp_min(1e-8).log(), batch.label, reduction="none")
+
+    return classification
+
+
+def _prompt_giver(recipe: Recipe, net: nn.Module) -> Callable[[Batch], tuple[object, ...]]:
+    """What the network is told of a batch beside the degraded patches."""
+    mode = recipe.model.prompt
+
+    def seen(batch: Batch) -> Tensor:
+        # A single patch is its own prompt, as published; several stand for the photo that they come from.
+        return batch.tiles if recipe.data.tiles > 1 else batch.degraded
+
+    if isinstance(net, PIP):
+        classes = torch.zeros(len(CLASS_ORDER), net.config.classes, device=next(net.parameters()).device)
+        for task in parse_sequence(recipe.curriculum.sequence):
+            index = CLASS_ORDER.index(task)
+            classes[index] = cast(Tensor, task_prompt(net, {index: 1.0}))[0]
+        return lambda batch: (classes[batch.label],)
+    if mode == "explicit":
+        return lambda batch: (batch.label,)
+    if mode == "adaptive":
+        return lambda batch: (seen(batch),)
+    if mode == "both":
+
+        def code(batch: Batch) -> tuple[object, ...]:
+            # Every other sample is told its task; the rest must do with what the photo shows.
+            told = torch.arange(len(batch.label), device=batch.label.device) % 2 == 0
+            encoder = cast(PromptEncoder, net.prompt)
+            return (encoder(seen(batch), torch.where(told, batch.label, -1)),)
+
+        return code
+    return lambda batch: ()

@@ -14,6 +14,7 @@ def period_at(periods: Sequence[Period], iteration: int) -> Period:
 
 
 def learning_rate(optim: OptimTable, period: Period, iteration: int) -> float:
-    """Cosine from ``lr`` at the period's first iteration towards ``eta_min`` at its end."""
+    """Cosine from ``lr`` at the period's first iteration towards ``eta_min`` at its end, after a warm-up."""
     progress = (iteration - period.first) / period.iterations
-    return optim.eta_min + 0.5 * (optim.lr - optim.eta_min) * (1 + math.cos(math.pi * progress))
+    rate = optim.eta_min + 0.5 * (optim.lr - optim.eta_min) * (1 + math.cos(math.pi * progress))
+    return rate * (0.1 + 0.9 * iteration / optim.warmup) if iteration < optim.warmup else rate

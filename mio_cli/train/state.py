@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from mio_cli.core.errors import DataError
 from mio_cli.core.paths import atomic_path
+from mio_cli.train.data import Batch
 
 STATE = "state.safetensors"
 
@@ -28,6 +30,15 @@ def save_state(
     contiguous = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     with atomic_path(folder / STATE) as temporary:
         save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
+
+
+def save_batch(folder: Path, batch: Batch, iteration: int, shard: int) -> Path:
+    """Keep a batch for inspection: its tensors by name, photos in [0, 1]; returns the file."""
+    tensors = {field.name: getattr(batch, field.name).cpu().contiguous() for field in fields(batch)}
+    path = folder / f"not-finite-{iteration + 1}-{shard}.safetensors"
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={"iteration": str(iteration + 1), "shard": str(shard)})
+    return path
 
 
 def load_state(

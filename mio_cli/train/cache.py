@@ -1,0 +1,146 @@
+"""Clean photos, decoded once into a memory-mapped file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mio_cli.core.errors import DataError
+from mio_cli.core.paths import atomic_path, cache_dir
+from mio_cli.io import photos_in
+
+
+def listed_photos(source: Path) -> list[Path]:
+    """The photos in a folder, or those that a text file lists, one path a line, relative to the file.
+
+    Raises:
+        DataError: there are none, or the file is no text.
+    """
+    if source.suffix != ".txt":
+        return photos_in(source)
+    try:
+        lines = source.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{source} cannot be read: {error}", hint="list one photo a line") from None
+    paths = [source.parent / line.strip() for line in lines if line.strip()]
+    if not paths:
+        raise DataError(f"{source} lists no photos", hint="list one photo a line")
+    return paths
+
+
+def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """RGB uint8 H×W×3 and the depth map uint8 (or none) of one photo; ``None`` if it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            photo = np.asarray(image.convert("RGB"))
+    except (OSError, Image.DecompressionBombError, SyntaxError, ValueError):
+        return None
+    depth_path = _depth_of(path)
+    return photo, None if depth_path is None else cv2.imread(str(depth_path), cv2.IMREAD_GRAYSCALE)
+
+
+def _depth_of(photo: Path) -> Path | None:
+    """``depth/<stem>.jpg`` or ``.png`` beside a photo: its depth map, 0 near and 255 far."""
+    for suffix in (".jpg", ".png"):
+        path = photo.parent / "depth" / (photo.stem + suffix)
+        if path.exists():
+            return path
+    return None
+
+
+Entry = tuple[int, list[int]]
+"""Where a plane starts in the file, and its shape."""
+
+
+def _digest(paths: Sequence[Path]) -> str:
+    facts: list[tuple[str, int, int]] = []
+    for path in paths:
+        for file in filter(None, (path, _depth_of(path))):
+            # What a list names may not exist; it is reported like an unreadable photo.
+            size, date = (file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else (0, 0)
+            facts.append((str(file.resolve()), size, date))
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _build(paths: Sequence[Path], data_path: Path, index_path: Path) -> None:
+    """Decode all photos into ``data_path``; an unreadable one has the entry ``None``."""
+    index: dict[str, list[Entry | None]] = {"photos": [], "depths": []}
+    with (
+        atomic_path(data_path) as temporary,
+        temporary.open("wb") as out,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        for decoded in pool.map(_decode, paths):
+            for key, plane in zip(("photos", "depths"), decoded or (None, None), strict=True):
+                index[key].append(None if plane is None else (out.tell(), list(plane.shape)))
+                if plane is not None:
+                    out.write(np.ascontiguousarray(plane).tobytes())
+    with atomic_path(index_path) as temporary:
+        temporary.write_text(json.dumps(index))
+
+
+class PhotoCache:
+    """Decoded photos in one memory-mapped file, shared by all processes on a machine and all runs.
+
+    What is in use stays in memory as far as it fits. The file's name is a hash of the photos' names, sizes
+    and dates, so a changed folder makes a new one.
+
+    Args:
+        sources: folders of photos, or text files that list them.
+        minimum: photos with a side below this are left out.
+
+    Attributes:
+        paths: of the photos, in order.
+        skipped: photos left out because they are unreadable or too small.
+
+    Raises:
+        DataError: no photo is left.
+    """
+
+    def __init__(self, sources: Iterable[Path], minimum: int = 1) -> None:
+        paths = [path for source in sources for path in listed_photos(source)]
+        data_path = cache_dir() / "photos" / f"{_digest(paths)}.u8"
+        index_path = data_path.with_suffix(".json")
+        if not index_path.exists():
+            data_path.parent.mkdir(parents=True, exist_ok=True)
+            _build(paths, data_path, index_path)
+        self.paths: list[Path] = []
+        self.skipped: list[str] = []
+        self._photos: list[Entry] = []
+        self._depths: list[Entry | None] = []
+        index = json.loads(index_path.read_text())
+        for path, photo, depth in zip(paths, index["photos"], index["depths"], strict=True):
+            if photo is None or min(photo[1][:2]) < minimum:
+                self.skipped.append(str(path))
+                continue
+            self.paths.append(path)
+            self._photos.append(photo)
+            self._depths.append(depth)
+        if not self._photos:
+            raise DataError(
+                f"none of {len(paths)} photos is readable and at least {minimum} pixels wide and high"
+            )
+        self._data = np.memmap(data_path, dtype=np.uint8, mode="r")
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def photo(self, index: int) -> np.ndarray:
+        """RGB uint8 H×W×3, read from the map when touched."""
+        return self._view(self._photos[index])
+
+    def depth(self, index: int) -> np.ndarray | None:
+        """Depth map uint8 (0 near, 255 far) at a size of its own, or ``None``."""
+        entry = self._depths[index]
+        return None if entry is None else self._view(entry)
+
+    def _view(self, entry: Entry) -> np.ndarray:
+        offset, shape = entry
+        return np.asarray(self._data[offset : offset + int(np.prod(shape))]).reshape(shape)

@@ -1,0 +1,110 @@
+"""Ready-made pairs of degraded and clean photos, in the layout that the paper's scripts write."""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from mio_cli.core.errors import DataError, UsageError
+from mio_cli.core.tasks import CLASS_ORDER, Task, parse_task
+from mio_cli.train.cache import PhotoCache
+from mio_cli.train.data import CLEAN_INDEX, Batch, Patches, dihedral, integers
+
+CLEAN_FOLDER = "GT"
+
+LARGEST_CROP = 3
+"""Rows or columns that a degraded photo may lack: the scripts cut haze and rain to multiples of four."""
+
+
+def task_folders(root: Path) -> dict[Task, tuple[Path, Path]]:
+    """The folders of degraded and of clean photos of each task in ``root``; none if it is no such root.
+
+    The layout is ``noise/`` beside ``GT/``, or ``noise_sub300/`` beside ``GT_sub300/``, and so on with the
+    code's words for the tasks (``dark`` for low light) or ours. Partners have the same name.
+    """
+    found: dict[Task, tuple[Path, Path]] = {}
+    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+        word, underscore, size = folder.name.partition("_")
+        clean = root / f"{CLEAN_FOLDER}{underscore}{size}"
+        if not clean.is_dir() or word == CLEAN_FOLDER:
+            continue
+        try:
+            found[parse_task(word)] = folder, clean
+        except UsageError:
+            continue
+    return found
+
+
+class PairedPatches(Patches):
+    """Patches of ready-made pairs.
+
+    Args:
+        root: folder in the layout of :func:`task_folders`.
+        options: as for :class:`~mio_cli.train.data.Patches`.
+
+    Attributes:
+        skipped: photos left out because they are unreadable, too small or without a partner of their size.
+
+    Raises:
+        DataError: a task has no pairs.
+    """
+
+    def __init__(self, root: Path, **options: Any) -> None:  # noqa: ANN401 (see Patches)
+        super().__init__(**options)
+        self.skipped: list[str] = []
+        self._pairs: dict[Task, list[tuple[np.ndarray, np.ndarray]]] = {}
+        folders = task_folders(root)
+        caches = {path: PhotoCache([path], self.patch) for path in set(chain(*folders.values()))}
+        self.skipped += [path for cache in caches.values() for path in cache.skipped]
+        for task, (degraded, clean) in folders.items():
+            self._pairs[task] = self._matched(caches[degraded], caches[clean])
+            if not self._pairs[task]:
+                raise DataError(f"no photo in {degraded} has a partner of its name and size in {clean}")
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Those that there are pairs for."""
+        return list(self._pairs)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._pairs.values()))
+
+    def _matched(self, degraded: PhotoCache, clean: PhotoCache) -> list[tuple[np.ndarray, np.ndarray]]:
+        by_stem = {path.stem: index for index, path in enumerate(clean.paths)}
+        pairs = []
+        for index, path in enumerate(degraded.paths):
+            if path.stem in by_stem:
+                seen, truth = degraded.photo(index), clean.photo(by_stem[path.stem])
+                if all(0 <= t - s <= LARGEST_CROP for s, t in zip(seen.shape, truth.shape, strict=True)):
+                    pairs.append((seen, truth[: seen.shape[0], : seen.shape[1]]))
+                    continue
+            self.skipped.append(str(path))
+        return pairs
+
+    def _batch(self, label: Tensor, generator: Generator) -> Batch:
+        samples = [self._crops(index, generator) for index in label.tolist()]
+        degraded, clean = (torch.stack(parts).float().div_(255) for parts in zip(*samples, strict=True))
+        return Batch(degraded[:, 0], clean[:, 0], degraded, label)
+
+    def _crops(self, index: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Random patches of a random pair, T×3×P×P uint8 each."""
+        if index == CLEAN_INDEX:
+            task = self.tasks[integers(generator, len(self.tasks))[0]]
+        else:
+            task = CLASS_ORDER[index]
+        pairs = self._pairs[task]
+        which, turn = integers(generator, len(pairs), 8)
+        seen, truth = pairs[which]
+        squares = []
+        for _ in range(self.tiles):
+            top, left = integers(generator, *(side - self.patch + 1 for side in seen.shape[:2]))
+            area = slice(top, top + self.patch), slice(left, left + self.patch)
+            photo = truth if index == CLEAN_INDEX else seen
+            squares.append(np.stack([photo[area], truth[area]]))
+        both = dihedral(torch.from_numpy(np.stack(squares)).permute(0, 1, 4, 2, 3), turn)
+        return both[:, 0], both[:, 1]

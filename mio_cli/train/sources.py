@@ -1,0 +1,55 @@
+"""What a user names as training data, opened: photos to degrade, or ready-made pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mio_cli.core.errors import DataError, UsageError
+from mio_cli.core.recipe import Recipe
+from mio_cli.core.tasks import parse_sequence
+from mio_cli.train.cache import PhotoCache
+from mio_cli.train.data import DegradedPatches, Patches
+from mio_cli.train.paired import PairedPatches, task_folders
+
+
+def open_patches(
+    sources: Sequence[Path], recipe: Recipe, *, seed: int, clean: bool, device: torch.device
+) -> tuple[Patches, int, list[str]]:
+    """Batches as ``recipe`` wants them, the number of photos, and the photos left out.
+
+    Args:
+        sources: folders of clean photos and text files that list some, or one folder of ready-made pairs
+            (see :func:`mio_cli.train.paired.task_folders`).
+        clean: whether undegraded patches join as an eighth class.
+
+    Raises:
+        DataError: there is nothing to train on.
+        UsageError: pairs are mixed with other data.
+    """
+    data = recipe.data
+    options: dict[str, Any] = {
+        "patch": data.patch, "tiles": data.tiles, "count": data.shard, "seed": seed, "clean": clean,
+        "shares": recipe.curriculum.shares,
+    }  # fmt: skip
+    for source in sources:
+        if not source.exists():
+            raise DataError(
+                f"there is no {source}", hint="name a folder of photos, or a .txt file listing some"
+            )
+    if not any(task_folders(source) for source in sources):
+        cache = PhotoCache(sources, data.patch)
+        patches = DegradedPatches(cache, form=data.form, augment=data.augment, device=device, **options)
+        return patches, len(cache), cache.skipped
+    if len(sources) > 1:
+        raise UsageError("ready-made pairs cannot be mixed with other data", hint="name one folder")
+    pairs = PairedPatches(sources[0], **options)
+    if missing := [task for task in parse_sequence(recipe.curriculum.sequence) if task not in pairs.tasks]:
+        raise DataError(
+            f"{sources[0]} has no pairs for {', '.join(missing)}",
+            hint="add folders, or leave these tasks out with --sequence",
+        )
+    return pairs, len(pairs), pairs.skipped

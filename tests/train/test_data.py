@@ -1,0 +1,171 @@
+"""Photos and batches: what is read, what is left out, and what a batch depends on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from mio_cli.core.cookbook import load_recipe
+from mio_cli.core.errors import DataError, UsageError
+from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.train.ahead import made_ahead
+from mio_cli.train.cache import PhotoCache
+from mio_cli.train.data import CLEAN_INDEX, Batch, DegradedPatches
+from mio_cli.train.sources import open_patches
+
+CPU = torch.device("cpu")
+
+
+def test_unusable_photos_are_left_out_and_reported(photos: Path, tmp_path: Path) -> None:
+    cache = PhotoCache([photos], 32)
+    assert len(cache) == 3
+    assert sorted(Path(path).name for path in cache.skipped) == ["broken.jpg", "narrow.png"]
+    assert len(PhotoCache([photos], 20)) == 4, "a smaller patch fits into the narrow photo"
+    with pytest.raises(DataError, match="no photos in"):
+        PhotoCache([tmp_path])
+    with pytest.raises(DataError, match="none of 5 photos"):
+        PhotoCache([photos], 5000)
+
+
+def test_photos_may_come_from_several_folders_and_from_a_list(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    shutil.copy(photos / "coffee.png", tmp_path / "more" / "other.png")
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"more/other.png\n\n{photos / 'astronaut.png'}\nmore/missing.png\n")
+    cache = PhotoCache([photos, tmp_path / "more"], 32)
+    assert [path.name for path in cache.paths] == ["astronaut.png", "chelsea.png", "coffee.png", "other.png"]
+    from_list = PhotoCache([listed], 32)
+    assert [path.name for path in from_list.paths] == ["other.png", "astronaut.png"]
+    assert [Path(path).name for path in from_list.skipped] == ["missing.png"]
+    assert np.array_equal(from_list.photo(0), cache.photo(2))
+
+
+def test_haze_follows_a_depth_map_beside_the_photo(tmp_path: Path) -> None:
+    """Left half near, right half far: haze of a grey photo brightens the right half only."""
+    Image.new("RGB", (64, 64), (60, 60, 60)).save(tmp_path / "grey.png")
+    depth = np.zeros((64, 64), dtype=np.uint8)
+    depth[:, 32:] = 255
+    (tmp_path / "depth").mkdir()
+    patches = DegradedPatches(PhotoCache([tmp_path]), patch=64, count=2, seed=0)
+    without = patches(0, 0, [Task.HAZE]).degraded
+    Image.fromarray(depth).save(tmp_path / "depth" / "grey.png")
+    patches = DegradedPatches(PhotoCache([tmp_path]), patch=64, count=2, seed=0)
+    changed = [(photo - 60 / 255).abs() < 0.01 for photo in patches(0, 0, [Task.HAZE]).degraded]
+    assert all(0.45 < unchanged.float().mean() < 0.55 for unchanged in changed)
+    assert (without - 60 / 255).abs().min() > 0.001
+
+
+@pytest.fixture
+def released(photos: Path, tmp_path: Path) -> Path:
+    """Pairs as the paper's scripts write them; noise inverts, low light darkens and crops."""
+    for folder in ("GT_sub300", "noise_sub300", "dark_sub300"):
+        (tmp_path / folder).mkdir()
+    for index, name in enumerate(("astronaut", "coffee")):
+        photo = np.asarray(Image.open(photos / f"{name}.png"))[:102, :150]
+        for folder, version in (("GT", photo), ("noise", 255 - photo), ("dark", photo[:100, :148] // 2)):
+            Image.fromarray(version).save(tmp_path / f"{folder}_sub300" / f"{index:04}_s001.png")
+    Image.new("RGB", (150, 102)).save(tmp_path / "noise_sub300" / "0009_s001.png")
+    return tmp_path
+
+
+def test_ready_made_pairs_in_the_release_layout(released: Path, photos: Path) -> None:
+    recipe = load_recipe(
+        "compact-M", sequence="NL", changes=["data.patch=32", "data.shard=8", "data.tiles=2"]
+    )
+    patches, count, skipped = open_patches([released], recipe, seed=0, clean=True, device=CPU)
+    assert count == 4
+    assert [Path(path).name for path in skipped] == ["0009_s001.png"], "it has no clean partner"
+    batch = patches(3, 0, (Task.NOISE, Task.LOWLIGHT))
+    noise, dark, clean = (
+        batch.label == index
+        for index in (CLASS_ORDER.index(Task.NOISE), CLASS_ORDER.index(Task.LOWLIGHT), CLEAN_INDEX)
+    )
+    assert all(group.any() for group in (noise, dark, clean))
+    torch.testing.assert_close(batch.degraded[noise], 1 - batch.clean[noise])
+    assert (batch.degraded[dark] - batch.clean[dark] / 2).abs().max() < 1 / 255
+    assert torch.equal(batch.degraded[clean], batch.clean[clean])
+    assert torch.equal(batch.clean, patches(3, 0, (Task.NOISE, Task.LOWLIGHT)).clean)
+    with pytest.raises(DataError, match="no pairs for rain"):
+        open_patches([released], load_recipe("compact-M", sequence="NR"), seed=0, clean=False, device=CPU)
+    with pytest.raises(UsageError, match="cannot be mixed"):
+        open_patches([released, photos], recipe, seed=0, clean=False, device=CPU)
+    with pytest.raises(DataError, match="there is no"):
+        open_patches([released / "nothing"], recipe, seed=0, clean=False, device=CPU)
+
+
+def test_batches_made_ahead_come_in_order(photos: Path) -> None:
+    patches = DegradedPatches(PhotoCache([photos], 32), patch=32, count=4, seed=1)
+
+    def batch(iteration: int) -> Batch:
+        return patches(iteration, 0, list(Task))
+
+    ahead = made_ahead((lambda i=i: batch(i)) for i in range(4))
+    for iteration, made in enumerate(ahead):
+        assert torch.equal(made.degraded, batch(iteration).degraded)
+
+    def failing() -> Batch:
+        raise DataError("a photo vanished")
+
+    with pytest.raises(DataError, match="vanished"):
+        list(made_ahead([failing]))
+
+
+def test_a_batch_depends_on_its_number_only(photos: Path) -> None:
+    def patches() -> DegradedPatches:
+        return DegradedPatches(PhotoCache([photos], 64), patch=48, count=16, seed=3, clean=True)
+
+    fresh, used = patches(), patches()
+    used(0, 0, list(Task))
+    first, second = fresh(5, 1, list(Task)), used(5, 1, list(Task))
+    assert torch.equal(first.degraded, second.degraded)
+    assert torch.equal(first.clean, second.clean)
+    assert not torch.equal(first.clean, fresh(5, 0, list(Task)).clean)
+    assert first.label.bincount(minlength=8).tolist() == [2] * 8
+    untouched = first.label == CLEAN_INDEX
+    assert torch.equal(first.degraded[untouched], first.clean[untouched])
+
+
+def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
+    patches = DegradedPatches(PhotoCache([photos], 64), patch=32, tiles=4, count=7, seed=0)
+    batch = patches(0, 0, [Task.NOISE])
+    assert batch.tiles.shape == (7, 4, 3, 32, 32)
+    assert torch.equal(batch.tiles[:, 0], batch.degraded)
+    # What is finer than two pixels is nearly all noise, so its strength shows sigma.
+    fine = (batch.tiles[..., 1:, 1:] - batch.tiles[..., :-1, 1:] - batch.tiles[..., 1:, :-1]
+            + batch.tiles[..., :-1, :-1])  # fmt: skip
+    sigmas = fine.flatten(2).quantile(0.84, dim=2)
+    assert sigmas.std(dim=1).mean() < 0.5 * sigmas.mean(dim=1).std()
+    every = patches(1, 0, list(Task))
+    assert every.tiles.shape == (7, 4, 3, 32, 32)
+
+
+def test_a_task_with_a_double_share_comes_twice_as_often(photos: Path) -> None:
+    cache = PhotoCache([photos], 64)
+    patches = DegradedPatches(cache, patch=32, count=8, seed=0, shares={Task.HAZE: 2})
+    labels = patches(0, 0, (Task.NOISE, Task.HAZE, Task.SR)).label.tolist()
+    assert labels.count(CLASS_ORDER.index(Task.HAZE)) == 4
+
+
+def test_augmentation_reduces_photos_and_shuffles_their_channels(tmp_path: Path) -> None:
+    """Stripes one pixel wide, red only: reduced they fade, and red becomes any channel."""
+    stripes = torch.zeros(200, 200, 3, dtype=torch.uint8)
+    stripes[:, ::2, 0] = 255
+    Image.fromarray(stripes.numpy()).save(tmp_path / "stripes.png")
+
+    def clean(augment: bool) -> Tensor:
+        cache = PhotoCache([tmp_path])
+        return DegradedPatches(cache, patch=32, count=24, seed=0, augment=augment)(0, 0, (Task.BLUR,)).clean
+
+    plain, augmented = clean(False), clean(True)
+    assert plain.unique().tolist() == [0.0, 1.0]
+    assert (plain[:, 0].amax(dim=(1, 2)) == 1).all()
+    assert torch.equal(augmented, clean(True))
+    brightest = augmented.amax(dim=(2, 3)).argmax(dim=1)
+    assert set(brightest.tolist()) == {0, 1, 2}
+    assert ((augmented > 0.1) & (augmented < 0.9)).any()

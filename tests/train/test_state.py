@@ -1,0 +1,154 @@
+"""No run is lost: kills, signals, full disks, numbers that are none, and several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mio_cli.core.cookbook import load_recipe
+from mio_cli.core.errors import MioError
+from mio_cli.train.loop import Trainer
+from tests.train.runs import ONE_THREAD, command, run, weights
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two checkpoints hold the same numbers."""
+    expected, actual = weights(one), weights(other)
+    return expected.keys() == actual.keys() and all(
+        torch.equal(expected[name], actual[name]) for name in expected
+    )
+
+
+def test_a_killed_run_resumed_ends_with_the_same_weights(
+    photos: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    arguments = "--recipe", recipe_file, "--data", photos, "--seed", 5
+    assert run(*arguments, "-o", whole).returncode == 0
+
+    process = subprocess.Popen(command(*arguments, "-o", killed, "--save-every", "0s"), env=ONE_THREAD)
+    while not (killed / "state.safetensors").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.5))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    resumed = run("--resume", killed)
+    assert resumed.returncode == 0, resumed.stderr
+    assert same(whole, killed)
+    logged = [json.loads(line)["iteration"] for line in (killed / "log.jsonl").read_text().splitlines()]
+    assert logged == [50], "an iteration done twice is logged once"
+
+
+def test_two_processes_train_what_one_does(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    arguments = "--recipe", recipe_file, "--data", photos
+    assert run(*arguments, "-o", one).returncode == 0
+    finished = run(*arguments, "-o", two, processes=2)
+    assert finished.returncode == 0, finished.stderr
+    expected, actual = weights(one), weights(two)
+    for name in expected:
+        # Only the order in which gradients are added differs.
+        torch.testing.assert_close(actual[name], expected[name], rtol=1e-3, atol=1e-5)
+
+
+def test_a_long_run_stops_when_told_to(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
+    arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos
+    timed = run(*arguments, "-o", tmp_path / "timed", "--max-time", "1s")
+    assert timed.returncode == 0
+    assert f"mio train --resume {tmp_path / 'timed'}" in timed.stdout
+    assert weights(tmp_path / "timed")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        out = tmp_path / number.name
+        process = subprocess.Popen(command(*arguments, "-o", out), env=ONE_THREAD)
+        while not (out / "log.jsonl").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 0
+        assert weights(out)
+        assert json.loads((out / "summary.json").read_text())["finished"] is False
+
+
+def test_terminating_one_of_two_processes_stops_both_cleanly(
+    photos: Path, recipe_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos, "-o", out
+    process = subprocess.Popen(command(*arguments, processes=2), env=ONE_THREAD)
+    while not (out / "log.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    [first, *_] = subprocess.run(
+        ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()  # fmt: skip
+    os.kill(int(first), signal.SIGTERM)
+    assert process.wait(timeout=120) == 0
+    assert weights(out)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(photos: Path, tmp_path: Path) -> None:
+    changes = ["optim.lr=1e30", "optim.precision=fp32", "data.batch=2", "data.shard=2"]
+    recipe = load_recipe("compact-M", profile="smoke", changes=changes)
+    with pytest.raises(MioError, match="not finite"):
+        Trainer(recipe, [photos], tmp_path).train()
+    assert not (tmp_path / "state.safetensors").exists()
+    [kept] = tmp_path.glob("not-finite-*.safetensors")
+    batch = load_file(kept)
+    assert batch["degraded"].shape == batch["clean"].shape == (2, 3, 32, 32)
+    assert len(batch["label"]) == 2
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "run"
+    arguments = "--recipe", recipe_file, "--data", photos
+    assert run(*arguments, "-o", whole).returncode == 0
+    assert run(*arguments, "-o", out, "--max-time", "0s").returncode == 0
+    before = weights(out)
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    failed = run("--resume", out, before=full)
+    assert failed.returncode == 1
+    assert "cannot write a checkpoint" in failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert all(torch.equal(value, before[name]) for name, value in weights(out).items())
+    assert not list(out.glob(".mio-*"))
+    assert run("--resume", out).returncode == 0
+    assert same(whole, out)
+
+
+def test_stochastic_depth_is_resumed_exactly(photos: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("swinir-M", profile="smoke", changes=["curriculum.final_period=4", "data.batch=4",
+                                                               "model.size.drop_path=0.9"])  # fmt: skip
+    Trainer(recipe, [photos], tmp_path / "whole").train()
+    stopped = Trainer(recipe, [photos], tmp_path / "stopped", watch=lambda progress: stop(progress.iteration))
+
+    def stop(iteration: int) -> None:
+        stopped.stop_requested = iteration == 3
+
+    stopped.train()
+    assert 0 < stopped.iteration < 8
+    resumed = Trainer(recipe, [photos], tmp_path / "stopped")
+    resumed.resume()
+    resumed.train()
+    assert same(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_folder_with_a_run_is_not_overwritten(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
+    arguments = "--recipe", recipe_file, "--data", photos, "-o", tmp_path / "run", "--max-time", "0s"
+    assert run(*arguments).returncode == 0
+    again = run(*arguments)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
