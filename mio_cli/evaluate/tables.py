@@ -9,7 +9,7 @@ from mio_cli.core.tasks import Task
 from mio_cli.evaluate.layout import GROUPS
 from mio_cli.evaluate.markup import Table
 from mio_cli.evaluate.metrics import Metric
-from mio_cli.evaluate.paper import SOURCE, paper_results
+from mio_cli.evaluate.paper import MEAN, SOURCE, paper_results
 from mio_cli.evaluate.store import DEGRADED
 from mio_cli.evaluate.summary import Summary
 
@@ -89,7 +89,10 @@ def _by_method(summary: Summary, group: str, metric: Metric, paper: bool) -> Tab
     for network, found in printed.get(group, {}).items():
         rules.add(len(summary.methods))
         labels.append((network, "paper"))
-        values.append([found.get(of) for of in sets])
+        # The printed mean is over all sets; it would mislead beside a mean over some.
+        some = [found[of] for of in known if of != MEAN]
+        means = {MEAN: fmean(some)} if len(some) < len(found) - 1 else {}
+        values.append([(found | means).get(of) for of in sets])
     if len(rules) > 1:
         title += f" (paper: {SOURCE})"
     rows = [
