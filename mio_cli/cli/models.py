@@ -163,7 +163,7 @@ def import_model(
     )
 
 
-@app.command(epilog="Example: mio models export mio-small -o mio-small.pth")
+@app.command(epilog="Example: mio models export restormer-EP -o back.pth")
 def export(
     name: Name,
     output: Annotated[Path, typer.Option("--output", "-o", help="A .pth or .safetensors file.")],

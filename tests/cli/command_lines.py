@@ -20,8 +20,11 @@ def commands(command: Any = ROOT, path: tuple[str, ...] = ("mio",)) -> Iterator[
         yield from commands(each, (*path, name))
 
 
-def check(line: str) -> tuple[str, ...]:
+def check(line: str, *, whole: bool = True) -> tuple[str, ...]:
     """The words of the command that ``line`` calls, once its options exist and their values fit.
+
+    Args:
+        whole: nothing is left out, so what is required must be there.
 
     Raises:
         Exception: of typer's, with a sentence, if they do not.
@@ -32,7 +35,7 @@ def check(line: str) -> tuple[str, ...]:
     while rest and rest[0] in getattr(command, "commands", {}):
         command, path, rest = command.commands[rest[0]], (*path, rest[0]), rest[1:]
     if not getattr(command, "commands", None):
-        command.make_context(" ".join(path), rest)
+        command.make_context(" ".join(path), rest, resilient_parsing=not whole)
     elif rest and not rest[0].startswith("--"):
         raise AssertionError(f"there is no {' '.join(words)}")
     return path

@@ -26,6 +26,7 @@ class Demo:
 @contextmanager
 def running(temporary: Path, *options: object) -> Iterator[Demo]:
     """Start ``mio demo`` on a free port; in the end press Ctrl-C."""
+    temporary.mkdir(exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "mio_cli", "demo", "--port", "0", *map(str, options)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "TMPDIR": str(temporary)},

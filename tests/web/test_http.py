@@ -182,7 +182,6 @@ def test_what_cannot_be_done_is_said(
 
 
 def test_bounds_hold_and_work_is_cancelled(noisy: np.ndarray, tmp_path: Path) -> None:
-    (tmp_path / "t").mkdir()
     small, large = (save(noisy[:side, :side], tmp_path / f"{side}.png").read_bytes() for side in (64, 256))
     bounds = ["--max-upload", 1, "--max-pixels", 20_000, "--max-photos", 2]
     with running(tmp_path / "t", *bounds) as demo:
