@@ -193,10 +193,11 @@ def evaluate(
         analyse(photos, model or [DEFAULT_MODEL], classifier, output or ANALYSIS, device, as_json=as_json)
         return
     metrics = metrics_named(metric or ["psnr", "ssim"], device or "cpu")
-    sets = photos.sets(print_note)
+    photos.check()
     made = methods(model or [], command or [], mode or [], form, device)
-    evaluation = prepare(made, metrics, classifier, output, device)
     makers = _figure_makers(figures, style, steps, made)
+    sets = photos.sets(print_note)
+    evaluation = prepare(made, metrics, classifier, output, device)
     outcomes = _run(evaluation, sets, makers, as_json=as_json)
     _report(outcomes, evaluation, photos, output, paper=paper, form="json" if as_json else format)
     _finish(outcomes, debug=debug)
@@ -259,7 +260,8 @@ def _report(
 
     results = [result for outcome in outcomes for result in outcome.results]
     summary = Summary(results)
-    tables = quality_tables(summary, evaluation.metrics, paper=paper)
+    several = len(evaluation.methods) > 1
+    tables = quality_tables(summary, evaluation.metrics, several=several, paper=paper)
     tables += [cost] if (cost := cost_table(summary)) else []
     if output:
         failures = [failure for outcome in outcomes for failure in outcome.failures]
@@ -268,9 +270,7 @@ def _report(
         return
     print_tables(tables, form)
     for name, (alone, seen) in summary.left_alone().items() if form == "terminal" else ():
-        console.print(
-            f"clean photos left alone: {alone} of {seen}" + (f" ({name})" if len(summary.methods) > 5 else "")
-        )
+        console.print(f"clean photos left alone: {alone} of {seen}" + (f" ({name})" if several else ""))
     needy = {metric.name for metric in evaluation.metrics if metric.needs_truth}
     if results and needy and not any(needy & result.metrics.keys() for result in results):
         names = ", ".join(sorted(needy))

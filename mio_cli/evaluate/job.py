@@ -38,17 +38,19 @@ class Photos:
     seed: int = 0
     form: Form = "real"
 
-    def sets(self, note: Callable[[str], None]) -> list[EvalSet]:
-        """The sets; ``note`` is told what is missing or odd.
-
-        Raises:
-            UsageError: no photos are named, or in two ways.
-            DataError: there are none.
-        """
+    def check(self) -> None:
+        """Raise :class:`UsageError` if no photos are named, or in two ways."""
         if (self.data is None) == (self.lq is None):
             raise UsageError("which photos?", hint="name either --data FOLDER or --lq FOLDER [--gt FOLDER]")
         if self.lq is None and (self.gt or self.task):
             raise UsageError("--gt and --task belong to --lq", hint="leave them out, or add --lq")
+
+    def sets(self, note: Callable[[str], None]) -> list[EvalSet]:
+        """The sets; ``note`` is told what is missing or odd.
+
+        Raises:
+            DataError: there are none.
+        """
         missing: list[str] = []
         if self.data is not None:
             groups = GROUPS if self.group == "all" else [each for each in GROUPS if each == self.group]

@@ -17,16 +17,18 @@ NOTHING = "–"
 """A cell without a value."""
 
 
-def quality_tables(summary: Summary, metrics: Sequence[Metric], *, paper: bool = False) -> list[Table]:
+def quality_tables(
+    summary: Summary, metrics: Sequence[Metric], *, several: bool = False, paper: bool = False
+) -> list[Table]:
     """One table for each group and metric.
 
     Args:
+        several: more than one method was asked for, so that each is a row.
         paper: with the paper's rows where it has any.
     """
-    names = {method for method, _ in summary.methods if method != DEGRADED}
-    by_set = len(names) == 1 and not paper
+    by_method = several or paper or len(summary.methods) == 1
     return [
-        _by_set(summary, group, metric) if by_set else _by_method(summary, group, metric, paper)
+        _by_method(summary, group, metric, paper) if by_method else _by_set(summary, group, metric)
         for metric in metrics
         for group in summary.groups
         if summary.value(group, summary.sets(group)[0], (DEGRADED, ""), metric.name) is not None

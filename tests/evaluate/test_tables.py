@@ -47,7 +47,7 @@ def test_one_method_is_shown_by_task_with_its_gain() -> None:
 
 
 def test_several_methods_are_shown_by_row_and_the_best_is_bold() -> None:
-    [table] = quality_tables(Summary(TWO), [PSNR])
+    [table] = quality_tables(Summary(TWO), [PSNR], several=True)
     assert table.head == ("method", "mode", "rain", "haze", "mean")
     assert table.rows[1:] == (
         ("net_1", "auto", "31.50", "14.00", "22.75"),
@@ -73,7 +73,7 @@ def test_the_papers_rows_stand_below() -> None:
 
 
 def test_markdown_and_csv() -> None:
-    tables = quality_tables(Summary(TWO), [PSNR])
+    tables = quality_tables(Summary(TWO), [PSNR], several=True)
     markdown = to_markdown(tables).splitlines()
     assert markdown[2] == "| method | mode | rain | haze | mean |"
     assert markdown[3] == "| --- | --- | ---: | ---: | ---: |"
@@ -83,7 +83,9 @@ def test_markdown_and_csv() -> None:
 
 
 def test_latex(tmp_path: Path) -> None:
-    text = to_latex([*quality_tables(Summary(TWO), [PSNR]), *quality_tables(Summary(ONE), [PSNR])])
+    text = to_latex(
+        [*quality_tables(Summary(TWO), [PSNR], several=True), *quality_tables(Summary(ONE), [PSNR])]
+    )
     assert r"net\_1 & auto & 31.50 & 14.00 & 22.75 \\" in text
     assert r"other & command & \textbf{40.00}" in text
     assert r"rain & 21.00 & 31.50 (+10.50) & 50\% \\" in text
