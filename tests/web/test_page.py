@@ -6,8 +6,13 @@ import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -89,13 +94,14 @@ class Page:
         (self.downloads / name).unlink()
         return data
 
-    def requests(self) -> list[str]:
-        """Addresses asked for since this was last called, those inside the page left out."""
+    def network(self, event: str) -> list[dict[str, Any]]:
+        """What the browser noted of an event since it was last asked for any."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        asked = [
-            m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"
-        ]
-        return [url for url in asked if not url.startswith(("data:", "blob:"))]
+        return [message["params"] for message in messages if message["method"] == f"Network.{event}"]
+
+
+EVIL = "evil.example"
+"""A website's name that its owner has pointed at this machine."""
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +109,8 @@ def browser(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     downloads = tmp_path_factory.mktemp("downloads")
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1200,1000"):
+    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1200,1000",
+                     f"host-resolver-rules=MAP {EVIL} 127.0.0.1"):  # fmt: skip
         options.add_argument(f"--{argument}")
     options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
@@ -121,9 +128,10 @@ def page(browser: Page) -> Iterator[Page]:
     browser.open()
     yield browser
     assert [entry["message"] for entry in browser.driver.get_log("browser")] == []
-    asked = browser.requests()
+    asked = [sent["request"]["url"] for sent in browser.network("requestWillBeSent")]
     assert asked
-    assert [url for url in asked if not url.startswith(f"{browser.demo.url}/")] == []
+    inside = (f"{browser.demo.url}/", f"blob:{browser.demo.url}/")
+    assert [url for url in asked if not url.startswith(inside)] == []
 
 
 def roughness(photo: np.ndarray) -> float:
@@ -217,3 +225,36 @@ def test_closing_the_page_deletes_its_photos(page: Page, noisy: np.ndarray, tmp_
     page.open()
     page.wait(lambda: page.driver.execute_script(fetch, address) == 404)
     page.driver.get_log("browser")  # the browser notes that there was a 404
+
+
+@pytest.fixture
+def website(tmp_path: Path) -> Iterator[str]:
+    """The address of another website."""
+    (tmp_path / "index.html").write_text("<!doctype html><title>cats</title>")
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{EVIL}:{server.server_port}/"
+        server.shutdown()
+
+
+def test_other_websites_cannot_use_the_demo(browser: Page, website: str) -> None:
+    browser.driver.get(website)
+    browser.network("responseReceived")
+    results = browser.driver.execute_async_script(
+        """
+        const [demo, done] = arguments;
+        const post = { method: "POST", body: "x" };
+        const tries = [{}, { mode: "no-cors" }, post, { ...post, mode: "no-cors" }];
+        const seen = (promise) => promise.then((answer) => answer.type, () => "blocked");
+        Promise.all(tries.map((how) => seen(fetch(`${demo}/api/photos`, how)))).then(done);
+        """,
+        browser.demo.url,
+    )
+    assert results == ["blocked"] * 4
+    answers = browser.network("responseReceivedExtraInfo")
+    assert [answer["statusCode"] for answer in answers] == [403] * 4
+    # The website's owner lets its name point to this machine (DNS rebinding).
+    browser.driver.get(f"http://{EVIL}:{urlsplit(browser.demo.url).port}/")
+    assert "this is no address of mio" in browser.driver.page_source
+    browser.driver.get_log("browser")

@@ -103,7 +103,9 @@ async function add(files) {
   const wish = request();
   for (const file of [...files]) {
     const photo = { name: file.name, id: null, facts: { state: "sending" }, wish };
-    photo.image = element("img", { alt: "" });
+    // Shown at once where the browser knows the format; else the demo's own preview will be.
+    photo.image = element("img", { alt: "", onerror: (event) => event.target.removeAttribute("src") });
+    photo.image.src = URL.createObjectURL(file);
     photo.label = element("span");
     photo.button = element("button", { type: "button", title: file.name, onclick: () => select(photo) });
     photo.button.append(photo.image, photo.label);
@@ -176,6 +178,7 @@ function remove(photo) {
   photos.splice(index, 1);
   queue = queue.filter((other) => other !== photo);
   photo.item.remove();
+  URL.revokeObjectURL(photo.image.src);
   drop(photo);
   select(photos[Math.min(index, photos.length - 1)] ?? null);
 }
@@ -196,7 +199,7 @@ function show(photo) {
   const { facts } = photo;
   photo.label.textContent = ["done", "failed"].includes(facts.state) ? photo.name : statusOf(photo);
   photo.button.classList.toggle("failed", facts.state === "failed");
-  if (facts.state === "done" && !photo.image.src) photo.image.src = `/api/photos/${photo.id}/before`;
+  if (facts.state === "done" && !photo.image.hasAttribute("src")) photo.image.src = `/api/photos/${photo.id}/before`;
   if (photo !== selected) return;
   $("name").textContent = photo.name;
   $("status").textContent = statusOf(photo);
@@ -261,7 +264,11 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 $("slider").addEventListener("input", setCut);
-$("zoom").addEventListener("change", () => $("compare").classList.toggle("zoomed", $("zoom").checked));
+$("zoom").addEventListener("change", () => {
+  const box = $("compare");
+  box.classList.toggle("zoomed", $("zoom").checked);
+  box.scrollTo((box.scrollWidth - box.clientWidth) / 2, (box.scrollHeight - box.clientHeight) / 2);
+});
 $("remove").addEventListener("click", () => selected && remove(selected));
 // Closing the page deletes its photos.
 window.addEventListener("pagehide", (event) => { if (!event.persisted) photos.forEach(drop); });
