@@ -13,7 +13,7 @@ from mio_cli.cli.output import console, error_console
 from mio_cli.core.recipe import letters
 
 if TYPE_CHECKING:
-    from mio_cli.train.loop import Progress
+    from mio_cli.train.progress import Progress
 
 
 def progress_words(progress: Progress) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -18,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from mio_cli.core.errors import MioError, UsageError
-from mio_cli.core.recipe import Period, Recipe
+from mio_cli.core.recipe import Recipe
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, parse_sequence
 from mio_cli.hub.describe import count_parameters
 from mio_cli.hub.folder import load_model, save_model
@@ -27,6 +28,7 @@ from mio_cli.train.consistency import build_network, check_recipe
 from mio_cli.train.data import Batch, Patches, number_of
 from mio_cli.train.log import RunLog
 from mio_cli.train.objective import objective_for
+from mio_cli.train.progress import Outcome, Progress, Window
 from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_settings
 from mio_cli.train.schedule import learning_rate, period_at
 from mio_cli.train.sources import open_patches
@@ -38,29 +40,7 @@ LOG_EVERY = 50
 
 LOG_SECONDS = 60.0
 
-
-@dataclass
-class Progress:
-    """What a watcher is told after each step.
-
-    Attributes:
-        number, periods: which period this is, from 1, and of how many.
-        loss: of the last batch; ``per_task`` of its samples by task.
-        seconds: for one iteration, mean since the last line of the log.
-        data_share: of the time, spent waiting for batches.
-        logged: whether this step is a line of the log.
-    """
-
-    iteration: int
-    total: int
-    number: int
-    periods: int
-    period: Period
-    loss: float
-    per_task: dict[str, float]
-    seconds: float
-    data_share: float
-    logged: bool
+CLASS_NAMES = [*(task.value for task in CLASS_ORDER), CLEAN]
 
 
 def _start_from(net: nn.Module, model: str) -> None:
@@ -77,19 +57,6 @@ def _start_from(net: nn.Module, model: str) -> None:
             hint="use the recipe that the model was trained with, or leave out --model",
         )
     net.load_state_dict(given)
-
-
-@dataclass
-class _Window:
-    """Time since the last line of the log."""
-
-    begun: float = field(default_factory=time.perf_counter)
-    steps: int = 0
-    waited: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.begun
 
 
 @dataclass
@@ -281,29 +248,26 @@ class Trainer:
 
     def _loop(self, step_net: nn.Module, batches: Generator[Batch], log: RunLog | None) -> None:
         self._started = last_save = time.monotonic()
-        before, window = self.seconds, _Window()
+        before, window = self.seconds, Window()
         while self.iteration < self.total:
-            stop, losses, labels = self._step(step_net, batches, window)
+            outcome = self._step(step_net, batches, window)
             self.seconds = before + time.monotonic() - self._started
-            if log and self._report(log, window, losses, labels):
-                window = _Window()
+            if log and self._report(log, window, outcome):
+                window = Window()
             if log and self._validation and self._validation_due():
                 self._validate(self._validation, log)
-                window = _Window()
-            if stop:
+                window = Window()
+            if outcome.stop:
                 break
             if time.monotonic() - last_save > self.save_every:
                 self.save()
                 last_save = time.monotonic()
 
-    def _step(
-        self, step_net: nn.Module, batches: Generator[Batch], window: _Window
-    ) -> tuple[bool, torch.Tensor, torch.Tensor]:
+    def _step(self, step_net: nn.Module, batches: Generator[Batch], window: Window) -> Outcome:
         """One optimizer step on one global batch.
 
-        Returns:
-            Whether to stop after it, because some process wants to, and losses and labels of the samples
-            that this process saw.
+        Raises:
+            MioError: a loss is not finite; weights and optimizer are as before.
         """
         period = period_at(self.periods, self.iteration)
         if period.new_stage and self.iteration == period.first > 0:
@@ -319,13 +283,10 @@ class Trainer:
             loss = self._backward(step_net, batch, shard)
             if not torch.isfinite(loss).all():
                 save_batch(self.run, batch, self.iteration, shard)
-            losses.append(loss.detach())
+            losses.append(loss)
             labels.append(batch.label)
-        seen = torch.cat(losses)
-        late = self.max_seconds is not None and time.monotonic() - self._started > self.max_seconds
-        broken = not bool(torch.isfinite(seen).all())
-        stop, broken = self._agree(late or self.stop_requested, broken)
-        if broken:
+        outcome = self._agree(torch.cat(losses), torch.cat(labels))
+        if not math.isfinite(outcome.loss):
             raise MioError(
                 f"the loss of iteration {self.iteration + 1} is not finite; its batch is in {self.run}",
                 hint="lower optim.lr with --set and resume; the last checkpoint is whole",
@@ -335,7 +296,7 @@ class Trainer:
         self.ema.update_parameters(self.net)
         self.iteration += 1
         window.steps += 1
-        return stop, seen, torch.cat(labels)
+        return outcome
 
     def _backward(self, step_net: nn.Module, batch: Batch, shard: int) -> torch.Tensor:
         """Add the gradients of one shard; the processes' are averaged with the last. Returns losses, N."""
@@ -347,35 +308,40 @@ class Trainer:
         with quiet, torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             losses = self.objective(step_net, batch)
             (losses.mean() / len(self.shards)).backward()
-        return losses
+        return losses.detach()
 
-    def _agree(self, *flags: bool) -> tuple[bool, ...]:
-        """Each flag as it is when some process has it set.
+    def _agree(self, losses: torch.Tensor, labels: torch.Tensor) -> Outcome:
+        """What all processes saw, and whether one wants to stop.
 
         Processes that stopped at different iterations would wait for each other's gradients for ever.
         """
-        if self.world == 1:
-            return flags
-        shared = torch.tensor([int(flag) for flag in flags], device=self.device)
-        dist.all_reduce(shared, dist.ReduceOp.MAX)
-        return tuple(map(bool, shared.tolist()))
+        late = self.max_seconds is not None and time.monotonic() - self._started > self.max_seconds
+        facts = torch.zeros(2 * len(CLASS_NAMES) + 1, dtype=torch.float64, device=self.device)
+        sums, counts, stop = facts.split([len(CLASS_NAMES), len(CLASS_NAMES), 1])
+        sums.index_add_(0, labels, losses.double())
+        counts.index_add_(0, labels, torch.ones_like(losses, dtype=torch.float64))
+        stop += late or self.stop_requested
+        if self.world > 1:
+            dist.all_reduce(facts)
+        means = dict(zip(CLASS_NAMES, (sums / counts).tolist(), strict=True))
+        seen = (counts > 0).tolist()
+        per_task = {name: mean for (name, mean), present in zip(means.items(), seen, strict=True) if present}
+        return Outcome(bool(stop), float(sums.sum() / counts.sum()), per_task)
 
-    def _report(self, log: RunLog, window: _Window, losses: torch.Tensor, labels: torch.Tensor) -> bool:
+    def _report(self, log: RunLog, window: Window, outcome: Outcome) -> bool:
         """Tell the watcher; write a line of the log if it is time for one, and return whether it was."""
-        names = [*(task.value for task in CLASS_ORDER), CLEAN]
-        per_task = {names[i]: losses[labels == i].mean().item() for i in labels.unique().tolist()}
-        self.loss = losses.mean().item()
+        self.loss = outcome.loss
         done = self.iteration - 1
         period = period_at(self.periods, done)
         logged = self.iteration % LOG_EVERY == 0 or window.seconds > LOG_SECONDS
         seconds, share = window.seconds / window.steps, window.waited / window.seconds
         self.watch(
             Progress(self.iteration, self.total, self.periods.index(period) + 1, len(self.periods), period,
-                     self.loss, per_task, seconds, share, logged)
+                     outcome.loss, outcome.per_task, seconds, share, logged)
         )  # fmt: skip
         if logged:
             rate = learning_rate(self.recipe.optim, period, done)
-            facts = {"lr": rate, "loss": self.loss, **per_task, "seconds": round(seconds, 3)}
+            facts = {"lr": rate, "loss": outcome.loss, **outcome.per_task, "seconds": round(seconds, 3)}
             log.step(self.iteration, facts | {"data_share": round(share, 3)})
         return logged
 

@@ -22,6 +22,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One small photo to validate on."""
+    folder = tmp_path_factory.mktemp("held-out")
+    Image.fromarray(skimage.data.coffee()[100:196, 100:228]).save(folder / "coffee.png")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MIO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))

@@ -15,11 +15,11 @@ RECIPE = """
 name = "tiny"
 [model]
 arch = "compact"
-prompt = "both"
+prompt = "adaptive"
 size = { widths = [4, 8], encoder = [1], middle = 1, decoder = [1] }
 [data]
 patch = 32
-tiles = 3
+tiles = 2
 batch = 8
 shard = 4
 [optim]
@@ -27,7 +27,7 @@ lr = 1e-3
 [curriculum]
 kind = "sequential"
 sequence = "NLB"
-period = 20
+period = 13
 final_periods = 2
 """
 

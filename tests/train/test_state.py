@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 from mio_cli.core.cookbook import load_recipe
-from mio_cli.core.errors import MioError
+from mio_cli.core.errors import MioError, UsageError
 from mio_cli.train.loop import Trainer
-from tests.train.runs import ONE_THREAD, command, run, weights
+from tests.train.runs import ONE_THREAD, RECIPE, command, run, weights
 
 
 def same(one: Path, other: Path) -> bool:
@@ -29,17 +29,30 @@ def same(one: Path, other: Path) -> bool:
     )
 
 
-def test_a_killed_run_resumed_ends_with_the_same_weights(
-    photos: Path, recipe_file: Path, tmp_path: Path
-) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    arguments = "--recipe", recipe_file, "--data", photos, "--seed", 5
-    assert run(*arguments, "-o", whole).returncode == 0
-
-    process = subprocess.Popen(command(*arguments, "-o", killed, "--save-every", "0s"), env=ONE_THREAD)
-    while not (killed / "state.safetensors").exists():
+def wait_for(file: Path, process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
+    """Until a run has written ``file``."""
+    while not file.exists():
         assert process.poll() is None
         time.sleep(0.01)
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "tiny.toml").write_text(RECIPE)
+    finished = run("--recipe", folder / "tiny.toml", "--data", photos, "-o", folder / "run", "--seed", 5)
+    assert finished.returncode == 0, finished.stderr
+    return folder / "run"
+
+
+def test_a_killed_run_resumed_ends_with_the_same_weights(
+    photos: Path, recipe_file: Path, tmp_path: Path, whole: Path
+) -> None:
+    killed = tmp_path / "killed"
+    arguments = "--recipe", recipe_file, "--data", photos, "--seed", 5
+    process = subprocess.Popen(command(*arguments, "-o", killed, "--save-every", "0s"), env=ONE_THREAD)
+    wait_for(killed / "state.safetensors", process)
     time.sleep(random.uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -50,34 +63,34 @@ def test_a_killed_run_resumed_ends_with_the_same_weights(
     assert logged == [50], "an iteration done twice is logged once"
 
 
-def test_two_processes_train_what_one_does(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    arguments = "--recipe", recipe_file, "--data", photos
-    assert run(*arguments, "-o", one).returncode == 0
-    finished = run(*arguments, "-o", two, processes=2)
+def test_two_processes_train_what_one_does(
+    photos: Path, recipe_file: Path, tmp_path: Path, whole: Path
+) -> None:
+    two = tmp_path / "two"
+    finished = run("--recipe", recipe_file, "--data", photos, "--seed", 5, "-o", two, processes=2)
     assert finished.returncode == 0, finished.stderr
-    expected, actual = weights(one), weights(two)
+    expected, actual = weights(whole), weights(two)
     for name in expected:
         # Only the order in which gradients are added differs.
         torch.testing.assert_close(actual[name], expected[name], rtol=1e-3, atol=1e-5)
+    alone, shared = (json.loads((run / "summary.json").read_text())["loss"] for run in (whole, two))
+    assert shared == pytest.approx(alone, rel=1e-3)
 
 
-def test_a_long_run_stops_when_told_to(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
-    arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos
-    timed = run(*arguments, "-o", tmp_path / "timed", "--max-time", "1s")
-    assert timed.returncode == 0
-    assert f"mio train --resume {tmp_path / 'timed'}" in timed.stdout
-    assert weights(tmp_path / "timed")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        out = tmp_path / number.name
-        process = subprocess.Popen(command(*arguments, "-o", out), env=ONE_THREAD)
-        while not (out / "log.jsonl").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        process.send_signal(number)
-        assert process.wait(timeout=60) == 0
-        assert weights(out)
-        assert json.loads((out / "summary.json").read_text())["finished"] is False
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_long_run_saves_and_stops_when_told_to(
+    photos: Path, recipe_file: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "run"
+    arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos, "-o", out
+    process = subprocess.Popen(command(*arguments), env=ONE_THREAD, stdout=subprocess.PIPE, text=True)
+    wait_for(out / "run.json", process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"mio train --resume {out}" in output
+    assert weights(out)
+    assert json.loads((out / "summary.json").read_text())["finished"] is False
 
 
 def test_terminating_one_of_two_processes_stops_both_cleanly(
@@ -86,9 +99,7 @@ def test_terminating_one_of_two_processes_stops_both_cleanly(
     out = tmp_path / "run"
     arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos, "-o", out
     process = subprocess.Popen(command(*arguments, processes=2), env=ONE_THREAD)
-    while not (out / "log.jsonl").exists():
-        assert process.poll() is None
-        time.sleep(0.1)
+    wait_for(out / "run.json", process)
     [first, *_] = subprocess.run(
         ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
     ).stdout.split()  # fmt: skip
@@ -109,17 +120,18 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(photos: Pat
     assert len(batch["label"]) == 2
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
-    whole, out = tmp_path / "whole", tmp_path / "run"
-    arguments = "--recipe", recipe_file, "--data", photos
-    assert run(*arguments, "-o", whole).returncode == 0
-    assert run(*arguments, "-o", out, "--max-time", "0s").returncode == 0
+def test_a_full_disk_leaves_the_last_checkpoint(
+    photos: Path, recipe_file: Path, tmp_path: Path, whole: Path
+) -> None:
+    out = tmp_path / "run"
+    arguments = "--recipe", recipe_file, "--data", photos, "--seed", 5, "-o", out, "--max-time", "0s"
+    assert run(*arguments).returncode == 0
     before = weights(out)
 
     def full() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
-    failed = run("--resume", out, before=full)
+    failed = run("--resume", out, "--max-time", "0s", before=full)
     assert failed.returncode == 1
     assert "cannot write a checkpoint" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -146,9 +158,11 @@ def test_stochastic_depth_is_resumed_exactly(photos: Path, tmp_path: Path) -> No
     assert same(tmp_path / "whole", tmp_path / "stopped")
 
 
-def test_a_folder_with_a_run_is_not_overwritten(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
-    arguments = "--recipe", recipe_file, "--data", photos, "-o", tmp_path / "run", "--max-time", "0s"
-    assert run(*arguments).returncode == 0
-    again = run(*arguments)
-    assert again.returncode == 2
-    assert "--resume" in again.stderr
+def test_a_folder_with_a_run_is_not_overwritten(photos: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("compact-M", profile="smoke")
+    Trainer(recipe, [photos], tmp_path, max_seconds=0).train()
+    with pytest.raises(UsageError, match="holds a run already"):
+        Trainer(recipe, [photos], tmp_path).train()
+    other = Trainer(load_recipe("compact-S", profile="smoke"), [photos], tmp_path)
+    with pytest.raises(UsageError, match="trained 'compact-M', not 'compact-S'"):
+        other.resume()

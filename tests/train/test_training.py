@@ -11,26 +11,33 @@ import torch.nn.functional as F
 
 from mio_cli.arch import build_model
 from mio_cli.core.cookbook import load_recipe
+from mio_cli.core.errors import UsageError
 from mio_cli.core.recipe import Recipe
-from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.core.request import Request
+from mio_cli.core.tasks import Task
+from mio_cli.evaluate.metrics import psnr
+from mio_cli.evaluate.testset import degrade_photo
 from mio_cli.hub.folder import load_model_folder
 from mio_cli.infer.restorer import Restorer
+from mio_cli.io import read_picture
 from mio_cli.train.cache import PhotoCache
-from mio_cli.train.loop import Progress, Trainer
+from mio_cli.train.data import DegradedPatches
+from mio_cli.train.loop import Trainer
 from mio_cli.train.objective import decoupling, smooth_l1
+from mio_cli.train.progress import Progress
 from mio_cli.train.schedule import learning_rate, period_at
-from tests.train.runs import RECIPE, run
+from tests.train.runs import run
 
 
 def test_training_lowers_the_loss_and_leaves_a_model_folder(photos: Path, tmp_path: Path) -> None:
     recipe = Recipe.model_validate(
         {
             "name": "tiny",
-            "model": {"arch": "compact", "prompt": "both",
+            "model": {"arch": "compact",
                       "size": {"widths": (8, 16), "encoder": (1,), "middle": 1, "decoder": (1,)}},
             "data": {"patch": 32, "batch": 8, "shard": 8},
             "optim": {"lr": 3e-3, "ema": 0.9},
-            "curriculum": {"kind": "mixed", "sequence": "N", "period": 200, "final_periods": 1},
+            "curriculum": {"kind": "mixed", "sequence": "N", "period": 120, "final_periods": 1},
         }
     )  # fmt: skip
     losses: list[float] = []
@@ -40,7 +47,7 @@ def test_training_lowers_the_loss_and_leaves_a_model_folder(photos: Path, tmp_pa
     clean = PhotoCache([photos], 128).photo(0)[:128, :128]
     x = torch.from_numpy(clean.copy()).permute(2, 0, 1)[None] / 255
     noisy = (x + 0.1 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
-    restored = net(noisy, torch.tensor([CLASS_ORDER.index(Task.NOISE)]))
+    restored = net(noisy)
     assert (restored - x).square().mean() < 0.7 * (noisy - x).square().mean()
 
 
@@ -70,30 +77,24 @@ def test_sequential_schedule_is_the_papers() -> None:
     assert rates[2] < 1e-6
 
 
-def test_a_run_can_start_from_another_models_weights(photos: Path, recipe_file: Path, tmp_path: Path) -> None:
-    arguments = "--recipe", recipe_file, "--data", photos
-    assert run(*arguments, "-o", tmp_path / "first").returncode == 0
-    trained = load_model_folder(tmp_path / "first").state_dict()
-    longer = tmp_path / "longer.toml"
-    longer.write_text(RECIPE.replace("lr = 1e-3", "lr = 1e-9").replace("period = 20", "period = 1"))
-    arguments = "--recipe", longer, "--data", photos
-    assert run(*arguments, "-o", tmp_path / "second", "--model", tmp_path / "first").returncode == 0
-    second = load_model_folder(tmp_path / "second").state_dict()
-    for name, value in second.items():
+def test_a_run_can_start_from_another_models_weights(photos: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("compact-M", profile="smoke", changes=["optim.lr=1e-9"])
+    first, second = tmp_path / "first", tmp_path / "second"
+    Trainer(recipe, [photos], first, max_seconds=0).train()
+    Trainer(recipe, [photos], second, seed=1, start=str(first), max_seconds=0).train()
+    trained, kept = load_model_folder(first).state_dict(), load_model_folder(second).state_dict()
+    for name, value in kept.items():
         torch.testing.assert_close(value, trained[name], rtol=1e-5, atol=1e-6)
-    other = run(
-        "--recipe", "mio-classifier", "--data", photos, "-o", tmp_path / "no", "--model", tmp_path / "first"
-    )
-    assert other.returncode == 2
-    assert "do not fit" in other.stderr
+    with pytest.raises(UsageError, match="do not fit"):
+        Trainer(load_recipe("compact-M-EP", profile="smoke"), [photos], tmp_path / "no", start=str(first))
 
 
-def test_a_run_is_watched_validated_and_summarised(photos: Path, tmp_path: Path) -> None:
+def test_a_run_is_watched_validated_and_summarised(photos: Path, held_out: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
     scores: dict[int, dict[str, float]] = {}
     recipe = load_recipe("compact-S-EP", profile="smoke", sequence="NL", changes=["optim.lr=3e-3"])
     Trainer(
-        recipe, [photos], tmp_path, val=photos, val_every=20,
+        recipe, [photos], tmp_path, val=held_out, val_every=20,
         watch=seen.append, watch_scores=scores.__setitem__,
     ).train()  # fmt: skip
     assert [progress.iteration for progress in seen] == list(range(1, 51))
@@ -112,31 +113,21 @@ def test_a_run_is_watched_validated_and_summarised(photos: Path, tmp_path: Path)
     assert (tmp_path / "samples.png").exists()
 
 
-def test_validation_of_a_saved_model_is_what_restoring_gives(photos: Path, tmp_path: Path) -> None:
-    """The reported decibels are those of the photo that the model folder gives."""
-    from mio_cli.core.request import Request
-    from mio_cli.evaluate.metrics import psnr
-    from mio_cli.evaluate.testset import degrade_photo
-    from mio_cli.io import read_picture
-
-    held_out = tmp_path / "held-out"
-    held_out.mkdir()
-    truth = read_picture(photos / "coffee.png").rgb[:128, :160].copy()
-    from PIL import Image
-
-    Image.fromarray((truth * 255).round().astype("uint8")).save(held_out / "coffee.png")
+def test_validation_of_a_saved_model_is_what_restoring_gives(
+    photos: Path, held_out: Path, tmp_path: Path
+) -> None:
     scores: dict[int, dict[str, float]] = {}
-    recipe = load_recipe("compact-M-EP", profile="smoke", sequence="N")
-    Trainer(recipe, [photos], tmp_path / "run", val=held_out, watch_scores=scores.__setitem__).train()
-    [(_, found)] = scores.items()
+    recipe = load_recipe("compact-M-EP", profile="smoke", sequence="N", changes=["curriculum.final_period=5"])
+    Trainer(recipe, [photos], tmp_path, val=held_out, watch_scores=scores.__setitem__).train()
+    truth = read_picture(held_out / "coffee.png").rgb
     noisy = degrade_photo(truth, "coffee", Task.NOISE)
-    restored = Restorer(str(tmp_path / "run")).restore(noisy, Request(({Task.NOISE: 1.0},))).photo
-    assert psnr(restored, truth) == pytest.approx(found["noise"], abs=0.02)
+    restored = Restorer(str(tmp_path)).restore(noisy, Request(({Task.NOISE: 1.0},))).photo
+    assert psnr(restored, truth) == pytest.approx(scores[10]["noise"], abs=0.02)
 
 
-def test_tensorboard_gets_scalars_and_pictures(photos: Path, tmp_path: Path) -> None:
+def test_tensorboard_gets_scalars_and_pictures(photos: Path, held_out: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    arguments = "--recipe", "compact-single:noise", "--profile", "smoke", "--data", photos, "--val", photos
+    arguments = "--recipe", "compact-single:noise", "--profile", "smoke", "--data", photos, "--val", held_out
     finished = run(*arguments, "-o", tmp_path / "run", "--val-every", 20, "--tensorboard",
                    "--set", "curriculum.final_period=25")  # fmt: skip
     assert finished.returncode == 0, finished.stderr
@@ -178,7 +169,6 @@ def test_one_patch_is_its_own_prompt(photos: Path, tmp_path: Path, precision: st
     recipe = load_recipe("srresnet-M-AP", profile="smoke", changes=[f"optim.precision={precision}"])
     losses: list[float] = []
     trainer = Trainer(recipe, [photos], tmp_path, watch=lambda progress: losses.append(progress.loss))
-    from mio_cli.train.data import DegradedPatches
 
     net = build_model("srresnet", prompt="adaptive", **recipe.model.size)
     net.load_state_dict(trainer.net.state_dict())
