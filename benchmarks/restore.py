@@ -1,64 +1,83 @@
-"""Seconds and peak memory of restoring photos of several sizes: the table "Restoring" in README.md.
+"""Seconds and peak memory of ``mio restore`` for photos of several sizes: the table "Restoring" in README.md.
 
-    python benchmarks/restore.py [--megapixels 1 12 48] [--threads 2] [--task noise]
+    python benchmarks/restore.py [--megapixels 1 12 48 100] [--engines torch openvino] [--words --tile 512]
 
-Every size runs in a process of its own. Peak memory is what the process holds above the interpreter, the
-libraries and the model, less the photo and its result (24 bytes a pixel).
+Each photo is scikit-image's astronaut side by side with itself, with noise, as a JPEG file. Each run is the
+whole command in a process of its own, from its start to the file on the disk, and its peak memory is that
+of the process. Given is what it takes above the photo and its result in memory, 24 bytes a pixel:
+interpreter, libraries, model, decoder and encoder are all in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from PIL import Image
+
+Image.MAX_IMAGE_PIXELS = None
+WITHOUT_OPENVINO = "import sys; sys.modules['openvino'] = None; from mio_cli.cli.app import main; main()"
+"""``mio`` as if the extra were not installed."""
 
 
-def measure(megapixels: float, threads: int, task: str) -> dict[str, float]:
-    """Restore one synthetic photo in this process."""
-    import numpy as np
-    import torch
-
-    from mio_cli.core.request import Request
-    from mio_cli.infer.restorer import Restorer
-
-    torch.set_num_threads(threads)
-    restorer = Restorer()
+def make_photo(megapixels: float, path: Path) -> int:
+    """Write the photo, 3:2; return its number of pixels."""
     height = round((megapixels * 1e6 * 2 / 3) ** 0.5)
-    photo = np.random.default_rng(0).random((height, round(height * 1.5), 3), dtype=np.float32)
-    request = Request.parse(task, adaptive=False, strength=1.0, scale=1, passes=1)
-    restorer.restore(photo[:64, :64].copy(), request)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    started = time.perf_counter()
-    restorer.restore(photo, request)
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return {"seconds": seconds, "peak_mb": peak / 1024 - photo.nbytes / 2**20}
+    width = round(height * 1.5)
+    square = skimage.data.astronaut()
+    photo = np.tile(square, (-(-height // 512), -(-width // 512), 1))[:height, :width]
+    noise = np.random.default_rng(0).integers(-40, 41, (1024, 1024, 1), np.int16)
+    for top in range(0, height, 1024):
+        for left in range(0, width, 1024):
+            part = photo[top : top + 1024, left : left + 1024]
+            part[:] = np.clip(part + noise[: part.shape[0], : part.shape[1]], 0, 255)
+    Image.fromarray(photo).save(path, quality=92)
+    return height * width
+
+
+def measure(photo: Path, engine: str, threads: int, words: list[str]) -> tuple[float, float, int, str]:
+    """Wall seconds, CPU seconds, peak bytes and the engine of one run."""
+    start = ["-c", WITHOUT_OPENVINO] if engine == "torch" else ["-m", "mio_cli"]
+    command = [sys.executable, *start, "restore", str(photo), "-o", str(photo.with_name("out.jpg")), *words]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    began = time.perf_counter()
+    process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, env=environment, text=True)
+    assert process.stdout is not None
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"failed: {' '.join(command)}")
+    wall, cpu = time.perf_counter() - began, usage.ru_utime + usage.ru_stime
+    return wall, cpu, usage.ru_maxrss * 1024, json.loads(printed)["engine"]
 
 
 def main() -> None:
-    """Print a line for each size."""
+    """Print a line for each size and engine."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 48])
+    parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 48, 100])
+    parser.add_argument("--engines", nargs="+", default=["torch", "openvino"], choices=["torch", "openvino"])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--task", default="noise")
-    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--words", nargs=argparse.REMAINDER, default=["--task", "noise"])
     arguments = parser.parse_args()
-    if arguments.here:
-        print(json.dumps(measure(arguments.megapixels[0], arguments.threads, arguments.task)))
-        return
-    for size in arguments.megapixels:
-        words = ["--here", "--megapixels", size, "--threads", arguments.threads, "--task", arguments.task]
-        done = subprocess.run(
-            [sys.executable, __file__, *map(str, words)], capture_output=True, text=True, check=True
-        )
-        result = json.loads(done.stdout)
-        print(
-            f"{size:6.1f} MP  {result['seconds']:7.1f} s  {result['seconds'] / size:5.2f} s/MP  "
-            f"peak above photo and result {result['peak_mb']:6.0f} MB"
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        for size in arguments.megapixels:
+            photo = Path(folder, "photo.jpg")
+            pixels = make_photo(size, photo)
+            for engine in arguments.engines:
+                wall, cpu, peak, ran_on = measure(photo, engine, arguments.threads, arguments.words)
+                print(
+                    f"{size:6.1f} MP  {ran_on:9} {wall:7.1f} s  {wall / pixels * 1e6:5.2f} s/MP  "
+                    f"{cpu:7.1f} CPU s  {(peak - 24 * pixels) / 2**20:6.0f} MB above photo and result",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
