@@ -1,0 +1,77 @@
+"""``mio train`` on the command line: what it refuses, what it would do, and what it leaves behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Mio, save
+
+
+@pytest.fixture
+def photos(clean: np.ndarray, tmp_path: Path) -> Path:
+    save(clean[:128, :192], tmp_path / "photos" / "one.png")
+    save(clean[128:, 192:], tmp_path / "photos" / "two.png")
+    return tmp_path / "photos"
+
+
+def test_a_dry_run_prints_the_schedule(mio: Mio) -> None:
+    shown = mio(
+        "train", "--recipe", "srresnet-S-EP", "--sequence", "NSB", "--set", "optim.lr=1e-4", "--dry-run"
+    )
+    assert shown.returncode == 0, shown.stderr
+    heading, *rows, summary = shown.stdout.splitlines()
+    assert heading.split() == ["period", "tasks", "iterations", "learning", "rate"]
+    assert [row.split("  ")[-1].strip() for row in rows] == ["0.0001 → 1e-07"] * 6
+    assert [row.count("noise") + row.count("sr") + row.count("blur") for row in rows] == [1, 2, 3, 3, 3, 3]
+    assert all("250,000" in row for row in rows)
+    assert "1,500,000 iterations of 16 patches of 128×128" in summary
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "nothing to train"),
+        (["--recipe", "compact-M", "-o", "run"], "name a folder with --data"),
+        (["--recipe", "compact-M", "--data", "photos"], "-o RUN"),
+        (["--resume", "nothing"], "holds no recipe"),
+        (["--recipe", "compact-M", "--data", "missing", "-o", "run"], "there is no missing"),
+        (["--recipe", "compact-M", "--data", "photos", "-o", "run", "--max-time", "5"], "150m"),
+        (["--recipe", "compact-M", "--profile", "huge", "--dry-run"], "choose one of: smoke"),
+        (["--recipe", "compact-M", "--set", "data.size=3", "--dry-run"], "--set data.size=3: data.size"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_told(mio: Mio, photos: Path, arguments: list[str], words: str) -> None:
+    failed = mio("train", *arguments, cwd=photos.parent)
+    assert failed.returncode in (1, 2)
+    assert words in failed.stderr
+    assert not (photos.parent / "run").exists()
+
+
+def test_a_run_goes_on_from_its_folder_alone_and_is_a_model(mio: Mio, photos: Path, tmp_path: Path) -> None:
+    trained = mio("train", "--recipe", "compact-S-EP", "--profile", "smoke", "--sequence", "NJ",
+                  "--data", "photos", "-o", "run", "--max-time", "0s", cwd=tmp_path)  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    assert "go on with mio train --resume run" in trained.stdout
+    # From another folder: what was kept does not depend on where the run was started.
+    resumed = mio("train", "--resume", tmp_path / "run", "--set", "curriculum.final_period=3")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "trained 16 iterations" in resumed.stdout
+    moved = mio("train", "--resume", tmp_path / "run", "--seed", 3)
+    assert moved.returncode == 2
+    restored = mio(
+        "restore", photos / "one.png", "--model", tmp_path / "run", "--task", "noise", cwd=tmp_path
+    )
+    assert restored.returncode == 0, restored.stderr
+    assert (photos / "one.restored.png").exists()
+
+
+def test_a_trained_classifier_classifies(mio: Mio, photos: Path, tmp_path: Path) -> None:
+    trained = mio("train", "--recipe", "classifier", "--profile", "smoke", "--data", photos,
+                  "-o", tmp_path / "run", "--max-time", "0s")  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    classified = mio("classify", photos / "one.png", "--model", tmp_path / "run")
+    assert classified.returncode == 0, classified.stderr
+    assert "lowlight" in classified.stdout
