@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mio_cli.cli.completion import complete_recipe
 from mio_cli.cli.options import Debug, Json
 from mio_cli.cli.output import console, print_json
 from mio_cli.core.errors import UsageError
@@ -31,7 +32,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A recipe's name or TOML file.")]
+Name = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE", help="A recipe's name or TOML file.", autocompletion=complete_recipe),
+]
 Profile = Annotated[
     str | None, typer.Option(metavar="smoke", help="Another size; smoke ends in about a minute.")
 ]

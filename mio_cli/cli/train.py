@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mio_cli.cli.completion import complete_recipe
 from mio_cli.cli.options import Debug
 from mio_cli.cli.output import console, print_note
 from mio_cli.cli.recipes import Changes, Profile, Sequence, schedule_table
@@ -50,7 +51,10 @@ torchrun --nproc_per_node=2 -m mio_cli train --recipe restormer-S-EP --data phot
 
 def train(
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name or TOML file; see [bold]mio recipes[/].")
+        str | None,
+        typer.Option(
+            help="A recipe's name or TOML file; see [bold]mio recipes[/].", autocompletion=complete_recipe
+        ),
     ] = None,
     data: Annotated[
         list[Path] | None,

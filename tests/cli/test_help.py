@@ -53,3 +53,4 @@ def test_bash_completes_commands_tasks_and_models(tmp_path: Path) -> None:
     assert {"restore", "classify", "demo", "doctor", "models"} <= set(complete("mio", tmp_path))
     assert "lowlight" in complete("mio restore photo.jpg --task", tmp_path)
     assert complete("mio restore photo.jpg --model", tmp_path) == list(registered())
+    assert "restormer-S-EP" in complete("mio recipes show", tmp_path)
