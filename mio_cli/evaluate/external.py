@@ -92,8 +92,7 @@ class CommandMethod:
             try:
                 process.wait()
             except BaseException:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                _end(process)
                 raise
         said = " ".join(log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:])
         if not report.is_file():
@@ -102,6 +101,15 @@ class CommandMethod:
         if facts["code"]:
             raise PhotoError(f"it ended with status {facts['code']}" + (f": {said}" if said else ""))
         return Cost(facts["seconds"], facts["peak"] and facts["peak"] * UNIT)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the launcher and what it started."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _filled(word: str, places: Mapping[str, str]) -> str:

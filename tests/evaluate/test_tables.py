@@ -72,6 +72,21 @@ def test_the_papers_rows_stand_below() -> None:
             assert fmean(printed) == pytest.approx(found[MEAN], abs=0.015), network
 
 
+def test_the_papers_rows_of_unknown_degradations() -> None:
+    blind = [
+        Result("unknown", of, None, "a", method, mode, {"psnr": 18.0}, 1.0, "blur")
+        for of in ("Mild", "Toled")
+        for method, mode in ((DEGRADED, ""), ("net", "adaptive"))
+    ]
+    [table] = quality_tables(Summary(blind), [PSNR], paper=True)
+    assert table.head == ("method", "mode", "Mild", "Toled", "mean")
+    found = next(row for row in table.rows if row[0] == "SRResNet-S+AP")
+    printed = paper_results()["unknown"]["SRResNet-S+AP"]
+    assert printed[MEAN] == 19.08
+    assert found[2:4] == (f"{printed['Mild']:.2f}", f"{printed['Toled']:.2f}")
+    assert float(found[4]) == pytest.approx((printed["Mild"] + printed["Toled"]) / 2, abs=0.0051)
+
+
 def test_markdown_and_csv() -> None:
     tables = quality_tables(Summary(TWO), [PSNR], several=True)
     markdown = to_markdown(tables).splitlines()
