@@ -25,7 +25,7 @@ class Sheets:
     folder: Path
 
     def wants(self, of: EvalSet, sample: Sample) -> bool:
-        """Whether there is no sheet of this photo yet."""
+        """Whether the restored photos are needed: there is no sheet of them yet."""
         return not of.is_clean and not (self.folder / f"{self._name(of, sample)}.png").exists()
 
     def add(self, outcome: Outcome) -> None:

@@ -50,32 +50,31 @@ class Strips:
         """Check what the class promises.
 
         Raises:
-            UsageError: fewer than two steps, or no model takes a task.
+            UsageError: fewer than two steps, or no model knows both tasks.
         """
         if self.steps < 2:
             raise UsageError(f"--steps {self.steps} shows nothing", hint="choose 2 or more")
-        if not any(model.takes_task for model in self.models):
-            raise UsageError("no model here takes a task as prompt", hint="leave out --style")
+        if not any(self._can(model) for model in self.models):
+            raise UsageError(f"no model here knows {' and '.join(self.tasks)}", hint="leave out --style")
+
+    def _can(self, model: ModelMethod) -> bool:
+        return model.takes_task and set(self.tasks) <= set(model.known_tasks)
 
     def wants(self, of: EvalSet, sample: Sample) -> bool:
-        """Whether this photo's strips are wanted."""
-        return not of.is_clean and of.task in (*self.tasks, None)
+        """Whether the photo as the methods restored it is needed: never, strips restore it themselves."""
+        return False
 
     def add(self, outcome: Outcome) -> None:
         """Restore and draw, but for strips that are there already."""
-        if (DEGRADED, "") not in outcome.photos or not self.wants(outcome.set, outcome.sample):
+        seen, of = outcome.photos.get((DEGRADED, "")), outcome.set
+        if seen is None or of.is_clean or of.task not in (*self.tasks, None):
             return
-        seen = outcome.photos[DEGRADED, ""]
-        for model in self.models:
-            words = "-".join(self.tasks)
-            name = file_name(
-                "style", words, model.name, outcome.set.group, outcome.set.name, outcome.sample.name
-            )
-            if model.takes_task and not (self.folder / f"{name}.png").exists():
+        words, photo = "-".join(self.tasks), outcome.sample.name
+        for model in filter(self._can, self.models):
+            name = file_name("style", words, model.name, of.group, of.name, photo)
+            if not (self.folder / f"{name}.png").exists():
                 panels = style_panels(model.restorer, seen, self.tasks, self.steps)
-                title = (
-                    f"{model.name}: {' to '.join(self.tasks)} / {outcome.set.name} / {outcome.sample.name}"
-                )
+                title = f"{model.name}: {' to '.join(self.tasks)} / {of.name} / {photo}"
                 save_figure(draw_panels(title, panels), self.folder, name)
 
 
