@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from mio_cli.core.errors import MioError
 from mio_cli.core.picture import Pixels
+from mio_cli.core.tasks import Task
 from mio_cli.evaluate.methods import AUTO, CLASSIFIED, Attempt, Method
 from mio_cli.evaluate.metrics import Metric
 from mio_cli.evaluate.sets import EvalSet, Sample
@@ -82,7 +83,7 @@ class Evaluation:
         heard = None
         for method in self.methods:
             modes = method.modes(outcome.set.task, clean=outcome.set.is_clean)
-            keys = {mode: self._key(photo, method, mode) for mode in modes}
+            keys = {mode: self._key(photo, outcome.set.task, method, mode) for mode in modes}
             if self.wants_photos(outcome.set, outcome.sample):
                 found = {}
             else:
@@ -138,9 +139,9 @@ class Evaluation:
         names = {name: getattr(before, name) for name in ("group", "set", "task", "photo", "recognised")}
         return dataclasses.replace(old, **names, method=method.name)
 
-    def _key(self, photo: str, method: Method, mode: str) -> str:
+    def _key(self, photo: str, task: Task | None, method: Method, mode: str) -> str:
         asked = self.classifier_digest if mode in (CLASSIFIED, AUTO) else ""
-        return key_of(photo, method.digest, mode, asked)
+        return key_of(photo, task or "", method.digest, mode, asked)
 
     def _measurable(self, outcome: Outcome) -> set[str]:
         has_truth = outcome.truth is not None

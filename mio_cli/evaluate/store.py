@@ -105,7 +105,9 @@ class Store:
         return result if result and metrics <= result.metrics.keys() else None
 
     def add(self, key: str, result: Result) -> None:
-        """Keep a result; when this returns the file has it."""
+        """Keep a result that is new; when this returns the file has it."""
+        if self.find(key, set(result.metrics)):
+            return
         self._known[key] = result
         if self.file:
             line = json.dumps({"key": key, **dataclasses.asdict(result)}, ensure_ascii=False)

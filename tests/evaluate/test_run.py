@@ -14,7 +14,7 @@ from mio_cli.evaluate.job import methods, prepare
 from mio_cli.evaluate.methods import ModelMethod
 from mio_cli.evaluate.metrics import metrics_named, psnr
 from mio_cli.evaluate.run import Outcome
-from mio_cli.evaluate.sets import EvalSet, find_sets
+from mio_cli.evaluate.sets import EvalSet, find_sets, paired
 from mio_cli.evaluate.summary import Summary
 from mio_cli.hub.folder import load_model_folder, save_model
 from mio_cli.hub.importer import import_checkpoint
@@ -156,3 +156,17 @@ def test_the_classifier_counts_for_modes_that_ask_it(photos: Path, explicit: Pat
         ("noise", "auto"),
         ("noise", "classified"),
     ]
+
+
+def test_the_same_photos_with_another_task_are_another_result(
+    noisy: np.ndarray, clean: np.ndarray, explicit: Path, tmp_path: Path
+) -> None:
+    save(noisy[:64, :64], tmp_path / "lq" / "a.png")
+    save(clean[:64, :64], tmp_path / "gt" / "a.png")
+    found = {}
+    for task in (Task.NOISE, Task.HAZE):
+        photos = paired("mine", tmp_path / "lq", tmp_path / "gt", "photos", task)
+        [outcome] = run([photos], explicit, folder=tmp_path)
+        found[task] = {result.mode: result.metrics["psnr"] for result in outcome.results}
+    assert found[Task.NOISE]["explicit"] != found[Task.HAZE]["explicit"]
+    assert found[Task.NOISE]["classified"] == found[Task.HAZE]["classified"]
