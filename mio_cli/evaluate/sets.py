@@ -77,24 +77,39 @@ def find_sets(
     sets: list[EvalSet] = []
     missing: list[str] = []
     places = [place for place in PLACES if place.group in groups]
-    if not is_testset(root) and any(place.task for place in places):
-        photos = photos_in(root)
+    if photos := _clean_photos(root, places):
         severities = [severity for severity in SEVERITIES if severity in groups]
         sets += [
             _made_set(photos, task, severity, seed, form) for severity in severities for task in CLASS_ORDER
         ]
-        sets.append(_clean_set(photos))
         places = [place for place in places if not place.task]
     for place in places:
         try:
             sets.append(_set_at(root, place))
         except DataError as error:
             missing.append(str(error))
-    if is_testset(root) and any(each.task for each in sets):
-        sets.append(_clean_set(photos_in(root / TRUTH)))
+    if any(each.task for each in sets):
+        sets.append(_clean_set(photos or photos_in(root / TRUTH)))
     if not sets:
         raise DataError(f"no test set of {', '.join(groups)} in {root}:\n  " + "\n  ".join(missing))
     return sets, missing
+
+
+def _clean_photos(root: Path, places: Sequence[Place]) -> list[Path]:
+    """Photos to degrade here: those in ``root``, if single degradations are wanted and none lies on disk.
+
+    Raises:
+        DataError: there are none, nor any test set.
+    """
+    single = [place for place in places if place.task]
+    if not single or any((root / place.degraded).is_dir() for place in single):
+        return []
+    try:
+        return photos_in(root)
+    except DataError:
+        if is_testset(root):
+            return []
+        raise
 
 
 def _made_set(photos: Sequence[Path], task: Task, severity: Severity, seed: int, form: Form) -> EvalSet:

@@ -80,3 +80,17 @@ def test_pairs_that_do_not_fit(clean: np.ndarray, tmp_path: Path) -> None:
     assert found.notes == (f"{tmp_path}/lq lacks 1 of the 3 photos in {tmp_path}/gt",)
     alone = paired("mine", tmp_path / "lq", None)
     assert alone.samples[0].load()[1] is None
+
+
+def test_unknown_sets_may_lie_beside_clean_photos_or_alone(clean: np.ndarray, tmp_path: Path) -> None:
+    for name in ("LQ/1.png", "HQ/1.png"):
+        save(clean[:64, :80], tmp_path / "unknow" / "Toled_val" / name)
+    sets, missing = find_sets(tmp_path, ("in-dis", "unknown"))
+    assert [each.name for each in sets] == ["Toled"]
+    assert len(missing) == 7 + 4
+    save(clean[:64, :80], tmp_path / "photo.png")
+    sets, missing = find_sets(tmp_path, ("in-dis", "unknown"))
+    assert [each.group for each in sets] == ["in-dis"] * 7 + ["unknown", "clean"]
+    assert len(missing) == 4
+    with pytest.raises(DataError, match="no photos in"):
+        find_sets(tmp_path / "unknow", ("in-dis",))
