@@ -21,9 +21,9 @@ def perceptual_metric(name: str, device: str = "cpu") -> Metric:
     """
     try:
         import pyiqa
-    except ImportError:
+    except ImportError as error:
         raise UsageError(
-            f"the metric '{name}' needs the library pyiqa, which is not installed",
+            f"the metric '{name}' needs the library {error.name}, which is not installed",
             hint=f'pip install "mio-cli[metrics]", or choose {", ".join(BUILT_IN)}',
         ) from None
     if name not in pyiqa.list_models():
