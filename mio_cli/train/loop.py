@@ -111,6 +111,7 @@ class Trainer:
         self.device = torch.device("cpu")
         if torch.cuda.is_available():
             self.device = torch.device("cuda", self.local_rank % torch.cuda.device_count())
+            torch.cuda.set_device(self.device)
         torch.manual_seed(self.seed)
         net = build_network(self.recipe.model)
         if self.start is not None:
