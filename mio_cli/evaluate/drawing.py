@@ -18,7 +18,7 @@ WIDTH = 320
 """Of a panel in pixels."""
 
 COLUMNS = 6
-"""Panels side by side, at most; more go into further rows."""
+"""Panels of a sheet side by side, at most."""
 
 GAP, LINE, TITLE = 8, 20, 28
 DPI = 150
@@ -46,13 +46,15 @@ class Panel:
 BOX_COLOURS = ("#e6194b", "#0082c8")
 
 
-def draw_panels(title: str, panels: Sequence[Panel], boxes: Sequence[Box] = ()) -> Image.Image:
+def draw_panels(
+    title: str, panels: Sequence[Panel], boxes: Sequence[Box] = (), *, columns: int = COLUMNS
+) -> Image.Image:
     """A white sheet: each photo as a whole, below it the boxes enlarged, then its caption.
 
-    All photos are of one size.
+    All photos are of one size. More than ``columns`` of them are spread over several rows.
     """
     drawn = [_panel(panel, boxes) for panel in panels]
-    rows = -(-len(drawn) // COLUMNS)
+    rows = -(-len(drawn) // columns)
     columns = -(-len(drawn) // rows)
     width, height = drawn[0].size
     sheet = Image.new("RGB", (GAP + columns * (width + GAP), TITLE + GAP + rows * (height + GAP)), "white")

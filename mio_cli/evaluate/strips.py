@@ -75,7 +75,7 @@ class Strips:
             if not (self.folder / f"{name}.png").exists():
                 panels = style_panels(model.restorer, seen, self.tasks, self.steps)
                 title = f"{model.name}: {' to '.join(self.tasks)} / {of.name} / {photo}"
-                save_figure(draw_panels(title, panels), self.folder, name)
+                save_figure(draw_panels(title, panels, columns=len(panels)), self.folder, name)
 
 
 def style_panels(restorer: Restorer, seen: Pixels, tasks: tuple[Task, Task], steps: int) -> list[Panel]:
