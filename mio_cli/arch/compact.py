@@ -3,16 +3,20 @@
 Plain 3×3 residual blocks, because that is what CPUs run fastest (`benchmarks/README.md` has the race).
 The blocks look at a neighbourhood only. Everything that depends on the photo as a whole enters through
 the prompt code, so a photo restored in tiles equals the same photo restored at once, given its code.
+
+The code first sets one tone curve for the whole photo. What the blocks add is a gain and an offset for each
+pixel: low light is a matter of the curve and haze of the gain, and blocks alone learn neither well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptInjection
+from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
 
 
@@ -58,6 +62,27 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
 
 
+class ToneCurve(nn.Module):
+    """``x^e``, one exponent for a whole photo, read from its prompt code B×64; B×3×H×W → the same.
+
+    It starts as the identity. All channels share the exponent, so no colours shift.
+    """
+
+    DARKEST = 1e-3
+    """Below this level the curve is moved along, for its slope at black may be infinite."""
+
+    def __init__(self, features: int = CODE_FEATURES) -> None:
+        super().__init__()
+        self.read = nn.Sequential(nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, 1))
+        nn.init.zeros_(self.read[2].weight)
+        nn.init.zeros_(self.read[2].bias)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        exponent = self.read(code).float().exp()[:, :, None, None]
+        level = x.clamp_min(self.DARKEST)
+        return x + (level**exponent - level)
+
+
 class CompactUNet(nn.Module):
     """B×3×H×W in [0, 1] → B×3×H×W, sides a multiple of ``spec.multiple``; not clamped."""
 
@@ -79,10 +104,11 @@ class CompactUNet(nn.Module):
             for i in range(levels)
         )
         self.decoder = nn.ModuleList(_blocks(widths[i], config.decoder[i]) for i in range(levels))
-        self.ending = nn.Conv2d(widths[0], 3, 3, padding=1)
+        self.ending = nn.Conv2d(widths[0], 6, 3, padding=1)
         if config.prompt:
+            self.tone = ToneCurve()
             self.inject_decoder = nn.ModuleList(PromptInjection(width) for width in widths)
-            self.inject_output = PromptInjection(3)
+            self.inject_output = PromptInjection(6)
 
     @staticmethod
     def _prompt_encoder(mode: PromptMode) -> PromptEncoder:
@@ -105,6 +131,8 @@ class CompactUNet(nn.Module):
         """Restore ``x``; ``prompt`` as in :meth:`mio_cli.arch.prompts.PromptEncoder.forward`."""
         self.spec.check(*x.shape[-2:])
         code = self.prompt(x, prompt)[0] if self.prompt else None
+        if code is not None:
+            x = self.tone(x, code)
         features = self.intro(x)
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=True):
@@ -115,8 +143,9 @@ class CompactUNet(nn.Module):
         for level in reversed(range(len(skips))):
             features = self.up[level](features) + skips[level]
             features = self.decoder[level](self._inject(level, features, code))
-        residual = self.ending(features)
-        return x + (residual if code is None else self.inject_output(residual, code))
+        change = self.ending(features)
+        gain, offset = (change if code is None else self.inject_output(change, code)).chunk(2, dim=1)
+        return x + x * gain + offset
 
     def _inject(self, level: int, features: Tensor, code: Tensor | None) -> Tensor:
         """Modulate before the blocks of a level, so that they can act on what the prompt says."""
