@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -73,9 +72,10 @@ class ToneCurve(nn.Module):
 
     def __init__(self, features: int = CODE_FEATURES) -> None:
         super().__init__()
-        self.read = nn.Sequential(nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, 1))
-        nn.init.zeros_(self.read[2].weight)
-        nn.init.zeros_(self.read[2].bias)
+        last = nn.Linear(features, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.read = nn.Sequential(nn.Linear(features, features), nn.ReLU(inplace=True), last)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         exponent = self.read(code).float().exp()[:, :, None, None]
