@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import IO, Literal
@@ -25,6 +26,8 @@ from mio_cli.io.formats import FORMATS, format_of_suffix
 
 PREVIEW_SIDE = 2048
 """Longest side in pixels of what the browser shows; the file to download has all pixels."""
+
+NO_SPACE = "free some space, or start mio demo with TMPDIR set to another folder"
 
 State = Literal["waiting", "working", "done", "failed"]
 
@@ -91,8 +94,9 @@ class Job:
 
     def close(self) -> None:
         """Delete the photo and its result."""
-        self.upload.close()
-        self.result.close()
+        for file in (self.upload, self.result):
+            with suppress(OSError):  # what a full disk could not take
+                file.close()
 
 
 class _CancelledError(Exception):
@@ -214,15 +218,20 @@ class JobQueue:
         started = time.monotonic()
         self._notes.clear()
         error: MioError | None = None
-        data = b""
         try:
             data = self._result(job)
+            job.result.seek(0)
+            job.result.truncate()
+            job.result.write(data)
+            job.result.flush()
         except _CancelledError:
             pass
         except MioError as problem:
             error = problem
         except MemoryError:
             error = PhotoError(f"{job.name}: not enough memory", hint="close other programs")
+        except OSError as problem:
+            error = PhotoError(f"{job.name}: cannot be kept ({problem.strerror})", hint=NO_SPACE)
         except Exception as problem:  # the other photos shall not suffer
             error = PhotoError(
                 f"{job.name}: {type(problem).__name__}: {problem}",
@@ -231,11 +240,7 @@ class JobQueue:
         with self._changed:
             job.seconds, job.touched = time.monotonic() - started, time.monotonic()
             job.error, job.state = error, "failed" if error else "done"
-            if job.id in self._jobs:
-                job.result.seek(0)
-                job.result.truncate()
-                job.result.write(data)
-            else:
+            if job.id not in self._jobs:  # removed meanwhile
                 job.close()
             job.finished.set()
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +24,7 @@ from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.request import SCALES, Request
 from mio_cli.core.tasks import CLASS_ORDER
 from mio_cli.web.guard import HEADERS, refusal
-from mio_cli.web.jobs import FullError, Job, JobQueue, Limits
+from mio_cli.web.jobs import NO_SPACE, FullError, Job, JobQueue, Limits
 
 ADDRESS = "127.0.0.1"
 """The demo is for the person at this machine; ``ssh -L`` reaches it from another one."""
@@ -196,7 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._receive(length, upload)
             return self.demo.jobs.submit(name, upload, request)
         except BaseException:
-            upload.close()
+            with suppress(OSError):  # what a full disk could not take
+                upload.close()
             raise
 
     def _restore_at_once(self) -> None:
@@ -256,7 +258,12 @@ class _Handler(BaseHTTPRequestHandler):
             data = self.rfile.read(min(length, _CHUNK))
             if not data:
                 raise ConnectionAbortedError("the browser hung up")
-            target.write(data)
+            try:
+                target.write(data)
+                target.flush()
+            except OSError as error:
+                reason = f"the photo cannot be kept ({error.strerror})"
+                raise _RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, reason, NO_SPACE) from None
             length -= len(data)
 
     def _facts(self, job: Job) -> dict[str, object]:
@@ -293,12 +300,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _discard_body(self) -> None:
         """Let a refused upload arrive, within reason: browsers show an answer only then."""
         self.connection.settimeout(1)
-        try:
+        with suppress(OSError):
             for _ in range(_DISCARDED // _CHUNK):
                 if not self.connection.recv(_CHUNK):
                     break
-        except OSError:
-            pass
 
     def _send_json(self, record: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> None:
         data = json.dumps(record, ensure_ascii=False).encode() + b"\n"

@@ -201,6 +201,26 @@ def test_bounds_hold_and_work_is_cancelled(noisy: np.ndarray, tmp_path: Path) ->
         wait_until(lambda: facts_of(demo, "GET", path)["state"] == "done")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of another process")
+def test_a_full_disk_is_said_and_passes(demo: Demo, noisy: np.ndarray, tmp_path: Path) -> None:
+    import resource
+
+    def limit(size: int) -> None:
+        resource.prlimit(demo.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    large = save(noisy, tmp_path / "large.png").read_bytes()
+    small = save(noisy[:32, :32], tmp_path / "small.png").read_bytes()
+    try:
+        limit(20_000)
+        status, _, data = ask(demo, "POST", "/api/restore?task=noise", large)
+        assert (status, "TMPDIR" in json.loads(data)["hint"]) == (507, True)
+        status, _, data = ask(demo, "POST", "/api/restore?task=sr&scale=4", small)
+        assert (status, "TMPDIR" in json.loads(data)["hint"]) == (400, True)
+    finally:
+        limit(resource.RLIM_INFINITY)
+    assert ask(demo, "POST", "/api/restore?task=noise", small)[0] == 200
+
+
 def test_many_at_once_are_all_served(demo: Demo, noisy: np.ndarray, tmp_path: Path) -> None:
     photos = [save(noisy[: 32 + i, :48], tmp_path / f"{i}.png") for i in range(12)]
     answers: dict[int, bytes] = {}
