@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -30,9 +31,10 @@ class TrainView:
     """Shows a run's progress; a context manager."""
 
     def __init__(self) -> None:
-        columns = (TextColumn("{task.completed:,}/{task.total:,}"), BarColumn(bar_width=24),
-                   TextColumn("{task.description}"))  # fmt: skip
-        self._bar = Bar(*columns, console=error_console, disable=not error_console.is_terminal)
+        columns = (BarColumn(bar_width=24), TextColumn("{task.description}"))
+        # Of several processes the first shows how far all are.
+        first = os.environ.get("RANK", "0") == "0"
+        self._bar = Bar(*columns, console=error_console, disable=not (first and error_console.is_terminal))
         self._task = self._bar.add_task("decoding photos", total=None)
 
     def __enter__(self) -> Self:
@@ -46,13 +48,15 @@ class TrainView:
 
     def watch(self, progress: Progress) -> None:
         """Show one iteration; where nobody watches, only those that are logged."""
-        words = progress_words(progress)
+        words = f"{progress.iteration:,}/{progress.total:,}  {progress_words(progress)}"
         self._bar.update(self._task, completed=progress.iteration, total=progress.total, description=words)
         if self._bar.disable and progress.logged:
             tasks = " ".join(f"{name} {value:.3f}" for name, value in progress.per_task.items())
-            console.print(f"{progress.iteration}/{progress.total}  {words}  ({tasks})")
+            console.print(f"{words}  ({tasks})")
 
     def watch_scores(self, iteration: int, scores: dict[str, float]) -> None:
         """Print a validation: decibels, or the share that a classifier recognised."""
         words = "  ".join(f"{name} {score:.2f}" for name, score in scores.items())
-        console.print(f"validation at {iteration}: {words}")
+        # Beside a live line only its own console may write.
+        where = console if self._bar.disable else error_console
+        where.print(f"validation at {iteration}: {words}")

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +71,31 @@ def test_a_run_goes_on_from_its_folder_alone_and_is_a_model(mio: Mio, photos: Pa
     )
     assert restored.returncode == 0, restored.stderr
     assert (photos / "one.restored.png").exists()
+
+
+def test_a_terminal_shows_how_far_it_is(photos: Path, tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mio_cli", "train", "--recipe", "compact-S", "--profile", "smoke",
+         "--sequence", "NJ", "--data", photos, "--val", photos, "-o", tmp_path / "run",
+         "--set", "curriculum.period=1", "--set", "curriculum.final_period=1"],
+        stdout=slave, stderr=slave, env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+    )  # fmt: skip
+    os.close(slave)
+    written = b""
+    # A terminal that nobody reads from makes its writer wait; its end is an error on Linux.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 1 << 16):
+            written += chunk
+    os.close(master)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
+    assert process.wait(timeout=60) == 0, shown
+    assert re.search(
+        r"3/3  period 3/3 NJ  loss -?\d\.\d+  \d+\.\d+ it/s  data wait \d+%  0:00:00 left", shown
+    )
+    assert re.search(r"validation at 3: noise \d+\.\d+  jpeg \d+\.\d+  mean", shown)
+    assert "use it with mio restore --model" in shown
 
 
 def test_a_trained_classifier_classifies(mio: Mio, photos: Path, tmp_path: Path) -> None:
