@@ -1,6 +1,6 @@
 """Seconds and peak memory of ``mio restore`` for photos of several sizes: the table "Restoring" in README.md.
 
-    python benchmarks/restore.py [--megapixels 1 12 48 100] [--engines torch openvino] [--words --tile 512]
+    python benchmarks/restore.py [--megapixels 1 12 48 100] [--threads 2] [--words --tile 512]
 
 Each photo is scikit-image's astronaut side by side with itself, with noise, as a JPEG file. Each run is the
 whole command in a process of its own, from its start to the file on the disk, and its peak memory is that
@@ -11,7 +11,6 @@ interpreter, libraries, model, decoder and encoder are all in it.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -24,8 +23,6 @@ import skimage.data
 from PIL import Image
 
 Image.MAX_IMAGE_PIXELS = None
-WITHOUT_OPENVINO = "import sys; sys.modules['openvino'] = None; from mio_cli.cli.app import main; main()"
-"""``mio`` as if the extra were not installed."""
 
 
 def make_photo(megapixels: float, path: Path) -> int:
@@ -43,27 +40,24 @@ def make_photo(megapixels: float, path: Path) -> int:
     return height * width
 
 
-def measure(photo: Path, engine: str, threads: int, words: list[str]) -> tuple[float, float, int, str]:
-    """Wall seconds, CPU seconds, peak bytes and the engine of one run."""
-    start = ["-c", WITHOUT_OPENVINO] if engine == "torch" else ["-m", "mio_cli"]
-    command = [sys.executable, *start, "restore", str(photo), "-o", str(photo.with_name("out.jpg")), *words]
+def measure(photo: Path, threads: int, words: list[str]) -> tuple[float, float, int]:
+    """Wall seconds, CPU seconds and peak bytes of one run."""
+    output = photo.with_name("out.jpg")
+    command = [sys.executable, "-m", "mio_cli", "restore", str(photo), "-o", str(output), *words]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     began = time.perf_counter()
-    process = subprocess.Popen([*command, "--json"], stdout=subprocess.PIPE, env=environment, text=True)
-    assert process.stdout is not None
-    printed = process.stdout.read()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"failed: {' '.join(command)}")
     wall, cpu = time.perf_counter() - began, usage.ru_utime + usage.ru_stime
-    return wall, cpu, usage.ru_maxrss * 1024, json.loads(printed)["engine"]
+    return wall, cpu, usage.ru_maxrss * 1024
 
 
 def main() -> None:
-    """Print a line for each size and engine."""
+    """Print a line for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[1, 12, 48, 100])
-    parser.add_argument("--engines", nargs="+", default=["torch", "openvino"], choices=["torch", "openvino"])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--words", nargs=argparse.REMAINDER, default=["--task", "noise"])
     arguments = parser.parse_args()
@@ -71,13 +65,12 @@ def main() -> None:
         for size in arguments.megapixels:
             photo = Path(folder, "photo.jpg")
             pixels = make_photo(size, photo)
-            for engine in arguments.engines:
-                wall, cpu, peak, ran_on = measure(photo, engine, arguments.threads, arguments.words)
-                print(
-                    f"{size:6.1f} MP  {ran_on:9} {wall:7.1f} s  {wall / pixels * 1e6:5.2f} s/MP  "
-                    f"{cpu:7.1f} CPU s  {(peak - 24 * pixels) / 2**20:6.0f} MB above photo and result",
-                    flush=True,
-                )
+            wall, cpu, peak = measure(photo, arguments.threads, arguments.words)
+            print(
+                f"{size:6.1f} MP  {wall:7.1f} s  {wall / pixels * 1e6:5.2f} s/MP  {cpu:7.1f} CPU s  "
+                f"{(peak - 24 * pixels) / 2**20:6.0f} MB above photo and result",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

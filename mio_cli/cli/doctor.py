@@ -37,7 +37,6 @@ may be missing or too old."""
 
 EXTRAS = {
     "heif": (("pillow_heif",), "HEIC photos"),
-    "fast": (("openvino",), "faster on CPUs"),
     "metrics": (("pyiqa",), "more measures of quality"),
     "analyze": (("sklearn", "matplotlib"), "figures"),
 }

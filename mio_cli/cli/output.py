@@ -79,7 +79,6 @@ def outcome_record(outcome: Outcome) -> dict[str, object]:
         "status": outcome.status,
         **first,
         "passes": passes,
-        "engine": outcome.engine,
         "seconds": round(outcome.seconds, 3),
         "notes": outcome.notes,
         "error": None if outcome.error is None else str(outcome.error),

@@ -135,12 +135,14 @@ def restore(
     request = Request.parse(task, adaptive=adaptive, strength=strength, scale=scale, passes=passes)
     # Imported late: `mio --help` must not wait for torch.
     from mio_cli.infer.batch import Options, exit_code
+    from mio_cli.infer.memory import keep_freed_memory
     from mio_cli.infer.restorer import Restorer
     from mio_cli.io import DEFAULT_MAX_PIXELS, find_photos
 
     sources = find_photos(paths, skip=Path(output) if output else None)
     _check_streams(sources, output, compare=compare, as_json=as_json)
     options = Options(request, output, compare, skip_existing, jobs, max_pixels or DEFAULT_MAX_PIXELS)
+    keep_freed_memory()
     restorer = Restorer(model, device=device, tile=tile, note=print_note)
     outcomes = _restore_all(sources, restorer, options, as_json=as_json, debug=debug)
     raise typer.Exit(exit_code(outcomes))

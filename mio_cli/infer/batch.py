@@ -67,7 +67,6 @@ class Outcome:
     Attributes:
         output: the file written or passed over; ``None`` if it failed.
         passes: what was done and why, pass by pass.
-        engine: what the network ran on, ``"torch"`` or ``"openvino"``; ``None`` if it did not run.
         seconds: what reading, restoring and writing took, without waiting for other files.
         notes: what the output's format could not hold.
     """
@@ -75,7 +74,6 @@ class Outcome:
     source: Path
     output: Path | None = None
     passes: tuple[Decision, ...] = ()
-    engine: str | None = None
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
     error: MioError | None = None
@@ -181,8 +179,7 @@ class _File:
         with self._charged():
             tiles: Advance = lambda done, total: advance(self.index, done, total)  # noqa: E731
             restored = restorer.restore(self.before.rgb, self.options.request, advance=tiles)
-            self.outcome.passes, self.outcome.engine = restored.passes, restored.engine
-            self.after = restored.photo
+            self.outcome.passes, self.after = restored.passes, restored.photo
 
     def write(self) -> Outcome:
         """Restored pixels → file. The before/after picture comes first: with the output the file is done."""

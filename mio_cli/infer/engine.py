@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptExtractor
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
-from mio_cli.infer.fast import ENGINE, FAST_FROM, FastNet, can_be_fast
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, task_prompt
 from mio_cli.infer.tiles import BLEND, Span, plan_axis, round_up
@@ -37,9 +34,6 @@ STRIP = 512
 
 Advance = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
-
-Network = Callable[..., Tensor]
-"""B×3×H×W and, where the network is prompted, its code → B×3×H×W."""
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -89,10 +83,8 @@ class Engine:
         note: called with a sentence when something had to be done differently than asked.
 
     Attributes:
-        fast: whether large photos run on OpenVINO; given up, with a note, when it fails.
         precision: what convolutions compute in: fp16 on CUDA where the network's spec allows it (not tried
             on a GPU yet), else fp32. Given up, with a note, when a result is not finite.
-        ran_on: what the last photo ran on, ``"torch"`` or ``"openvino"``.
     """
 
     def __init__(
@@ -109,10 +101,8 @@ class Engine:
         self.net = net.to(self.device)
         self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
-        self.fast = can_be_fast(net, self.device)
         half = self.device.type == "cuda" and self.spec.fp16
         self.precision = torch.float16 if half else torch.float32
-        self.ran_on = "torch"
 
     @property
     def needs_task(self) -> bool:
@@ -184,39 +174,19 @@ class Engine:
         code = self.code(photo, prompt)
         if self.tile is None:
             self.tile = self._choose_tile(photo, code)
-        if self.fast and photo.shape[0] * photo.shape[1] >= FAST_FROM:
-            try:
-                self.ran_on = ENGINE
-                return self._run_tiles(photo, code, self.tile, advance, self._fast_net)
-            except MioError:
-                raise
-            except Exception as error:  # versions of torch and OpenVINO that do not get on, or no memory
-                self.fast = False
-                self.note(f"OpenVINO failed ({' '.join(str(error).split())[:100]}); going on with PyTorch")
-        self.ran_on = "torch"
-        return self._run_until_it_fits(photo, code, self.tile, advance)
-
-    @cached_property
-    def _fast_net(self) -> Network:
-        return FastNet(cast(CompactUNet, self.net))
-
-    def _run_until_it_fits(
-        self, photo: np.ndarray, code: PromptCode | Tensor | None, tile: int, advance: Advance
-    ) -> np.ndarray:
-        """The photo by torch, with smaller tiles each time that memory runs out."""
         while True:
             try:
-                return self._run_tiles(photo, code, tile, advance, self.net)
+                return self._run_tiles(photo, code, self.tile, advance)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
-                smaller = round_up(min(tile, max(photo.shape[:2])) // 2, self.spec.multiple)
+                smaller = round_up(min(self.tile, max(photo.shape[:2])) // 2, self.spec.multiple)
                 if smaller <= 2 * self.halo + 6 * BLEND + self.spec.multiple:
                     raise MioError(
                         "not enough memory even for small tiles", hint="close other programs"
                     ) from None
-                self.note(f"memory ran out; going on with tiles of {smaller} instead of {tile} pixels")
-                self.tile = tile = smaller
+                self.note(f"memory ran out; going on with tiles of {smaller} instead of {self.tile} pixels")
+                self.tile = smaller
 
     def _choose_tile(self, photo: np.ndarray, code: PromptCode | Tensor | None) -> int:
         """The largest tile that fits into the free memory, measured with a patch of ``photo``."""
@@ -232,12 +202,7 @@ class Engine:
         return tile
 
     def _run_tiles(
-        self,
-        photo: np.ndarray,
-        code: PromptCode | Tensor | None,
-        tile: int,
-        advance: Advance,
-        network: Network,
+        self, photo: np.ndarray, code: PromptCode | Tensor | None, tile: int, advance: Advance
     ) -> np.ndarray:
         height, width = photo.shape[:2]
         multiple = self.spec.multiple
@@ -248,7 +213,7 @@ class Engine:
         result = np.zeros_like(photo) if total > 1 else photo
         for row in rows:
             for column in columns:
-                restored = self._run_tile(photo, row, column, code, network)
+                restored = self._run_tile(photo, row, column, code)
                 if total == 1:
                     result = restored
                 else:
@@ -261,12 +226,7 @@ class Engine:
         return np.clip(result, 0, 1, out=result)
 
     def _run_tile(
-        self,
-        photo: np.ndarray,
-        row: Span,
-        column: Span,
-        code: PromptCode | Tensor | None,
-        network: Network,
+        self, photo: np.ndarray, row: Span, column: Span, code: PromptCode | Tensor | None
     ) -> np.ndarray:
         """The network on one tile, cropped to the photo: h×w×3 float32."""
         part = photo[row.start : row.stop, column.start : column.stop]
@@ -275,14 +235,14 @@ class Engine:
             size = max(size), max(size)
         height, width = (round_up(max(side, self.spec.minimum), self.spec.multiple) for side in size)
         x = to_tensor(_pad(part, height, width), self.device)
-        y = self._forward(network, x, code)
+        y = self._forward(x, code)
         return y[0].permute(1, 2, 0)[: part.shape[0], : part.shape[1]].float().cpu().numpy()
 
-    def _forward(self, network: Network, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
+    def _forward(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
         """The network in :attr:`precision`; fp16 that overflows is done again, and from then on, in fp32."""
         half = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision, enabled=half):
-            y = network(x) if code is None else network(x, code)
+            y = self.net(x) if code is None else self.net(x, code)
         if torch.isfinite(y).all():
             return y
         if not half:
@@ -291,7 +251,7 @@ class Engine:
             )
         self.note("half precision overflowed; going on in full precision")
         self.precision = torch.float32
-        return self._forward(network, x, code)
+        return self._forward(x, code)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -32,12 +32,10 @@ class Restored:
     Attributes:
         photo: H×W×3 float32 in [0, 1].
         passes: what was done and why, pass by pass; a single one of the mode ``"none"`` for a clean photo.
-        engine: what the network ran on, ``"torch"`` or ``"openvino"``; ``None`` if nothing had to be done.
     """
 
     photo: Pixels
     passes: tuple[Decision, ...]
-    engine: str | None = None
 
     @property
     def decision(self) -> Decision:
@@ -135,7 +133,7 @@ class Restorer:
                 if request.scale != 1 and Task.SR in decision.tasks:
                     result = enlarge(result, request.scale)
                 result = self._run(result, decision, _part(advance, index, len(plan)))
-            restored = Restored(result, tuple(plan), self.engine.ran_on)
+            restored = Restored(result, tuple(plan))
         if request.strength == 1:
             return restored
         before = photo if request.scale == 1 else enlarge(photo, request.scale)
@@ -160,7 +158,7 @@ class Restorer:
                     break
             photo = result
             done.append(decision)
-        return Restored(photo, tuple(done or [decision]), self.engine.ran_on if done else None)
+        return Restored(photo, tuple(done or [decision]))
 
     def _run(self, photo: Pixels, decision: Decision, advance: Advance) -> Pixels:
         weights = {CLASS_ORDER.index(task): share for task, share in decision.tasks.items()}

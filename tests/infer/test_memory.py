@@ -43,6 +43,23 @@ for megabytes in (100, 1):
 """
 
 
+PAGES = """
+import resource, sys
+import numpy as np, torch
+from mio_cli.infer.memory import keep_freed_memory
+from mio_cli.infer.restorer import Restorer
+from mio_cli.core.request import Request
+if "keep" in sys.argv:
+    keep_freed_memory()
+restorer, photo = Restorer(device="cpu", tile=512), np.zeros((320, 320, 3), np.float32)
+counts = []
+for _ in range(5):
+    restorer.restore(photo, Request.parse("noise"))
+    counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(*np.diff(counts))
+"""
+
+
 class Doubling(nn.Module):
     """``x * 2 / 2``: at its peak two copies of the photo are alive beside the input."""
 
@@ -119,3 +136,12 @@ def test_when_memory_runs_out_the_tiles_shrink_until_they_fit() -> None:
     assert (same, int(tile) in (256, 512), int(count) >= 1) == ("True", True, True)
     assert note == "memory ran out; going on with tiles of 512 instead of 1024 pixels"
     assert scarce.startswith("MioError not enough memory"), scarce
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a habit of Linux's C library")
+def test_layers_use_memory_again_instead_of_asking_for_more() -> None:
+    fresh, kept = (
+        min(map(int, subprocess.check_output([sys.executable, "-c", PAGES, *words], text=True).split()))
+        for words in ([], ["keep"])
+    )
+    assert kept < fresh / 5, "pages that the system had to clear for one more photo"
