@@ -38,6 +38,7 @@ may be missing or too old."""
 EXTRAS = {
     "heif": (("pillow_heif",), "HEIC photos"),
     "metrics": (("pyiqa",), "more measures of quality"),
+    "tensorboard": (("tensorboard",), "curves of training runs"),
     "analyze": (("sklearn", "matplotlib"), "figures"),
 }
 """Optional parts, the modules they need, and what they are for."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ def test_a_sound_installation(mio: Mio) -> None:
     assert found["threads"]["facts"].startswith("1 of ")
     assert "verified" in found["mio-small"]["facts"]
     assert "verified" in found["mio-classifier"]["facts"]
-    assert {"device", "memory", "restoring", "heif"} <= found.keys()
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert {"device", "memory", "restoring"} <= found.keys()
+    assert set(found) - set(list(found)[: list(found).index("restoring") + 1]) == extras.keys() - {"dev"}
     assert all(each["state"] != "broken" for each in found.values())
 
 
