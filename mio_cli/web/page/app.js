@@ -74,7 +74,7 @@ function showWish() {
   for (const input of document.querySelectorAll("#mix input")) input.nextSibling.textContent = `${input.value} %`;
   $("command").textContent = commandLine(selected?.name ?? "photo.jpg", request());
   const nothing = mode() === "mix" && !shares();
-  $("command").hidden = nothing;
+  $("terminal").hidden = nothing;
   $("again").disabled = !selected?.id || queue.includes(selected) || nothing;
   if (nothing) $("meaning").textContent = "Raise at least one of the sliders.";
 }
