@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.pip import PIP, PromptInPrompt
 from mio_cli.arch.prompts import PromptEncoder
 from mio_cli.core.recipe import Recipe
@@ -57,12 +58,18 @@ def objective_for(recipe: Recipe, net: nn.Module) -> Objective:
     if recipe.optim.loss == "cross-entropy":
         return _classification(recipe)
     loss, prompt = LOSSES[recipe.optim.loss], _prompt_giver(recipe, net)
-    weight = recipe.optim.decoupling
+    table = recipe.optim
 
     def restoration(step_net: nn.Module, batch: Batch) -> Tensor:
-        restored = step_net(batch.degraded, *prompt(batch))
+        given = prompt(batch)
+        restored = step_net(batch.degraded, *given)
         losses = loss(restored.float(), batch.clean)
-        return losses + weight * decoupling(net) if weight and isinstance(net, PIP) else losses
+        if table.decoupling and isinstance(net, PIP):
+            losses = losses + table.decoupling * decoupling(net)
+        if table.tone and isinstance(net, CompactUNet) and net.prompt is not None:
+            code = net.prompt(batch.degraded, *given)[0]
+            losses = losses + table.tone * loss(net.tone(batch.degraded, code), batch.clean)
+        return losses
 
     return restoration
 
