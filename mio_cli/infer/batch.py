@@ -30,6 +30,7 @@ from mio_cli.core.picture import Picture, Pixels
 from mio_cli.core.request import Request
 from mio_cli.infer.auto import Decision
 from mio_cli.infer.engine import Advance
+from mio_cli.infer.memory import KEPT, return_freed_memory
 from mio_cli.infer.restorer import AUTO, Restorer
 from mio_cli.io import (
     DEFAULT_MAX_PIXELS,
@@ -180,6 +181,8 @@ class _File:
             tiles: Advance = lambda done, total: advance(self.index, done, total)  # noqa: E731
             restored = restorer.restore(self.before.rgb, self.options.request, advance=tiles)
             self.outcome.passes, self.after = restored.passes, restored.photo
+            if restored.photo.nbytes > KEPT:
+                return_freed_memory()  # encoding a large photo takes as much as the network did
 
     def write(self) -> Outcome:
         """Restored pixels → file. The before/after picture comes first: with the output the file is done."""

@@ -32,13 +32,21 @@ def keep_freed_memory() -> None:
     pages that the system has to clear. That took a third of the network's time (benchmarks/README.md).
     Elsewhere nothing happens.
     """
-    if sys.platform != "linux":
-        return
     m_mmap_threshold, m_trim_threshold = -3, -1  # names and numbers of glibc's malloc.h
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if mallopt := _of_glibc("mallopt"):
         mallopt(m_mmap_threshold, KEPT)
         mallopt(m_trim_threshold, 8 * KEPT)
+
+
+def return_freed_memory() -> None:
+    """Give back what :func:`keep_freed_memory` has kept, before something else needs much."""
+    if malloc_trim := _of_glibc("malloc_trim"):
+        malloc_trim(0)
+
+
+def _of_glibc(name: str) -> Callable[..., int] | None:
+    """A function of the C library of Linux; ``None`` where there is none."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 def free_memory(device: torch.device) -> int | None:
