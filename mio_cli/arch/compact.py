@@ -11,6 +11,7 @@ pixel: low light is a matter of the curve and haze of the gain, and blocks alone
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,6 +44,17 @@ def _variance_keeping(conv: nn.Conv2d) -> nn.Conv2d:
     return conv
 
 
+LayerT = TypeVar("LayerT", nn.Conv2d, nn.Linear)
+
+
+def _zeroed(layer: LayerT) -> LayerT:
+    """Start with an output of zero."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
 class ResidualBlock(nn.Module):
     """``x + conv(relu(conv(x)))``, B×C×H×W → the same."""
 
@@ -72,10 +84,8 @@ class ToneCurve(nn.Module):
 
     def __init__(self, features: int = CODE_FEATURES) -> None:
         super().__init__()
-        last = nn.Linear(features, 1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.read = nn.Sequential(nn.Linear(features, features), nn.ReLU(inplace=True), last)
+        hidden = nn.Linear(features, features)
+        self.read = nn.Sequential(hidden, nn.ReLU(inplace=True), _zeroed(nn.Linear(features, 1)))
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         exponent = self.read(code).float().exp()[:, :, None, None]
@@ -104,11 +114,13 @@ class CompactUNet(nn.Module):
             for i in range(levels)
         )
         self.decoder = nn.ModuleList(_blocks(widths[i], config.decoder[i]) for i in range(levels))
-        self.ending = nn.Conv2d(widths[0], 6, 3, padding=1)
+        # Gain and offset start at zero: untrained, the network returns about what it is given.
+        self.ending = _zeroed(nn.Conv2d(widths[0], 6, 3, padding=1))
         if config.prompt:
             self.tone = ToneCurve()
             self.inject_decoder = nn.ModuleList(PromptInjection(width) for width in widths)
             self.inject_output = PromptInjection(6)
+            _zeroed(self.inject_output.shift)
 
     @staticmethod
     def _prompt_encoder(mode: PromptMode) -> PromptEncoder:
