@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 EVENTS = "tensorboard"
 
 
-def _summary_writer(run: Path, iteration: int) -> SummaryWriter:
-    """Raises :class:`UsageError` if TensorBoard, an optional package, is not there."""
+def summary_writer() -> type[SummaryWriter]:
+    """TensorBoard's writer, an optional package.
+
+    Raises:
+        UsageError: it is not there.
+    """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -29,7 +33,7 @@ def _summary_writer(run: Path, iteration: int) -> SummaryWriter:
             "TensorBoard is not installed",
             hint="pip install 'mio-cli[tensorboard]', or leave out --tensorboard",
         ) from None
-    return SummaryWriter(str(run / EVENTS), purge_step=iteration + 1)
+    return SummaryWriter
 
 
 class RunLog:
@@ -48,7 +52,9 @@ class RunLog:
         self.run = run
         for name in (LOG, VALIDATION_LOG):
             forget_after(run / name, iteration)
-        self._writer = _summary_writer(run, iteration) if tensorboard else None
+        self._writer: SummaryWriter | None = None
+        if tensorboard:
+            self._writer = summary_writer()(str(run / EVENTS), purge_step=iteration + 1)
 
     def step(self, iteration: int, facts: Mapping[str, float]) -> None:
         """Losses, rates and times at an iteration."""

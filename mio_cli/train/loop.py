@@ -26,7 +26,7 @@ from mio_cli.hub.folder import load_model, save_model
 from mio_cli.train.ahead import core_to_spare, made_ahead
 from mio_cli.train.consistency import build_network, check_recipe
 from mio_cli.train.data import Batch, Patches, number_of
-from mio_cli.train.log import RunLog
+from mio_cli.train.log import RunLog, summary_writer
 from mio_cli.train.objective import objective_for
 from mio_cli.train.progress import Outcome, Progress, Window
 from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_settings
@@ -79,7 +79,8 @@ class Trainer:
 
     Raises:
         RecipeError: the recipe's parts do not fit each other.
-        UsageError: the batch cannot be shared by so many processes, or the model does not fit.
+        UsageError: the batch cannot be shared by so many processes, the model does not fit, or TensorBoard
+            is wanted but not installed.
     """
 
     recipe: Recipe
@@ -99,6 +100,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         check_recipe(self.recipe)
+        if self.tensorboard:
+            summary_writer()
         self.rank, self.world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
         shards = self.recipe.data.batch // self.recipe.data.shard

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -26,7 +28,7 @@ from mio_cli.train.loop import Trainer
 from mio_cli.train.objective import decoupling, smooth_l1
 from mio_cli.train.progress import Progress
 from mio_cli.train.schedule import learning_rate, period_at
-from tests.train.runs import run
+from tests.train.runs import ONE_THREAD, command, run
 
 
 def test_training_lowers_the_loss_and_leaves_a_model_folder(photos: Path, tmp_path: Path) -> None:
@@ -34,10 +36,10 @@ def test_training_lowers_the_loss_and_leaves_a_model_folder(photos: Path, tmp_pa
         {
             "name": "tiny",
             "model": {"arch": "compact",
-                      "size": {"widths": (8, 16), "encoder": (1,), "middle": 1, "decoder": (1,)}},
+                      "size": {"widths": (16, 16), "encoder": (1,), "middle": 1, "decoder": (1,)}},
             "data": {"patch": 32, "batch": 8, "shard": 8},
-            "optim": {"lr": 3e-3, "ema": 0.9},
-            "curriculum": {"kind": "mixed", "sequence": "N", "period": 120, "final_periods": 1},
+            "optim": {"lr": 5e-3, "ema": 0.9},
+            "curriculum": {"kind": "mixed", "sequence": "N", "period": 150, "final_periods": 1},
         }
     )  # fmt: skip
     losses: list[float] = []
@@ -139,6 +141,21 @@ def test_tensorboard_gets_scalars_and_pictures(photos: Path, held_out: Path, tmp
     assert [event.step for event in events.Scalars("validation/noise")] == [20, 40, 50]
     assert [event.step for event in events.Scalars("train/loss")] == [50]
     assert events.Tags()["images"]
+
+
+def test_without_tensorboard_it_says_so_at_once(photos: Path, tmp_path: Path) -> None:
+    """The package is hidden behind one that cannot be imported."""
+    (tmp_path / "hidden" / "tensorboard").mkdir(parents=True)
+    (tmp_path / "hidden" / "tensorboard" / "__init__.py").write_text("raise ImportError")
+    path = os.pathsep.join([str(tmp_path / "hidden"), os.environ.get("PYTHONPATH", "")])
+    refused = subprocess.run(
+        command("--recipe", "compact-M", "--data", photos, "-o", tmp_path / "run", "--tensorboard"),
+        env=ONE_THREAD | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert refused.returncode == 2
+    assert "TensorBoard is not installed" in refused.stderr
+    assert "mio-cli[tensorboard]" in refused.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_warm_up_rises_from_a_tenth_of_the_rate() -> None:
