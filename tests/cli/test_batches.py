@@ -17,7 +17,6 @@ import pytest
 import torch
 from torch import nn
 
-from mio_cli.arch import build_model
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.cli.output import outcome_line
 from mio_cli.core.errors import WeightsError
@@ -28,6 +27,7 @@ from mio_cli.infer.engine import Engine
 from mio_cli.infer.restorer import Restorer
 from mio_cli.io import find_photos
 from tests.conftest import Mio, load, save
+from tests.infer.networks import lively
 
 COUNT = 30
 
@@ -35,8 +35,7 @@ COUNT = 30
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny network, for what does not depend on how well photos are restored."""
-    torch.manual_seed(0)
-    net = build_model("compact", widths=(4, 8), encoder=(1,), middle=1, decoder=(1,)).eval()
+    net = lively(widths=(4, 8), encoder=(1,), middle=1, decoder=(1,))
     folder = tmp_path_factory.mktemp("model")
     save_model(net, "compact", folder)
     return folder

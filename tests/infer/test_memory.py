@@ -21,12 +21,11 @@ from mio_cli.infer.engine import TILES, Engine
 SHORT_OF_MEMORY = """
 import resource
 import numpy as np, torch
-from mio_cli.arch import build_model
 from mio_cli.infer.engine import Engine
+from tests.infer.networks import lively
 
 torch.set_num_threads(1)
-torch.manual_seed(0)
-net = build_model("compact", prompt=None, widths=(16, 32), encoder=(1,), middle=1, decoder=(1,)).eval()
+net = lively(prompt=None, widths=(16, 32), encoder=(1,), middle=1, decoder=(1,))
 net.to(memory_format=torch.channels_last)
 notes = []
 engine = Engine(net, device=torch.device("cpu"), tile=1024, note=notes.append)
@@ -40,23 +39,6 @@ for megabytes in (100, 1):
         print(abs(engine(photo) - whole).max() < 1e-5, engine.tile, len(notes), notes[0])
     except Exception as error:
         print(type(error).__name__, error)
-"""
-
-
-PAGES = """
-import resource, sys
-import numpy as np, torch
-from mio_cli.infer.memory import keep_freed_memory
-from mio_cli.infer.restorer import Restorer
-from mio_cli.core.request import Request
-if "keep" in sys.argv:
-    keep_freed_memory()
-restorer, photo = Restorer(device="cpu", tile=512), np.zeros((320, 320, 3), np.float32)
-counts = []
-for _ in range(5):
-    restorer.restore(photo, Request.parse("noise"))
-    counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-print(*np.diff(counts))
 """
 
 
@@ -136,12 +118,3 @@ def test_when_memory_runs_out_the_tiles_shrink_until_they_fit() -> None:
     assert (same, int(tile) in (256, 512), int(count) >= 1) == ("True", True, True)
     assert note == "memory ran out; going on with tiles of 512 instead of 1024 pixels"
     assert scarce.startswith("MioError not enough memory"), scarce
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="a habit of Linux's C library")
-def test_layers_use_memory_again_instead_of_asking_for_more() -> None:
-    fresh, kept = (
-        min(map(int, subprocess.check_output([sys.executable, "-c", PAGES, *words], text=True).split()))
-        for words in ([], ["keep"])
-    )
-    assert kept < fresh / 5, "pages that the system had to clear for one more photo"

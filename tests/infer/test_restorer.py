@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from mio_cli.arch import build_model
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import UsageError, WeightsError
 from mio_cli.core.request import Request
@@ -23,6 +22,7 @@ from mio_cli.hub.folder import save_model
 from mio_cli.infer.auto import LEAVE_ALONE
 from mio_cli.infer.engine import Engine
 from mio_cli.infer.restorer import Restorer, enlarge
+from tests.infer.networks import lively
 
 DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 
@@ -62,8 +62,7 @@ def by_roughness(photo: np.ndarray) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    net = build_model("compact", widths=(4, 8), encoder=(1,), middle=1, decoder=(1,)).eval()
+    net = lively(widths=(4, 8), encoder=(1,), middle=1, decoder=(1,))
     target = tmp_path_factory.mktemp("model")
     save_model(net, "compact", target)
     return target

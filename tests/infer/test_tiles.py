@@ -9,11 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mio_cli.arch import build_model
 from mio_cli.arch.prompts import PromptExtractor
 from mio_cli.core.errors import MioError
 from mio_cli.infer.engine import STRIP, Engine, to_tensor
 from mio_cli.infer.tiles import plan_axis
+from tests.infer.networks import lively
 
 
 @given(
@@ -44,10 +44,7 @@ def noisy_photo(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize("mode", ["both", "adaptive", None])
 def test_tiled_equals_untiled_within_the_receptive_field(mode: str | None) -> None:
-    torch.manual_seed(0)
-    net = build_model(
-        "compact", prompt=mode, widths=(8, 8, 8), encoder=(1, 1), middle=1, decoder=(1, 1)
-    ).eval()  # fmt: skip
+    net = lively(prompt=mode, widths=(8, 8, 8), encoder=(1, 1), middle=1, decoder=(1, 1))
     photo = noisy_photo(410, 333)
     whole = Engine(net, tile=512)(photo)
     tiled = Engine(net, tile=160, halo=net.spec.halo)(photo)
@@ -59,7 +56,7 @@ def test_tiled_equals_untiled_within_the_receptive_field(mode: str | None) -> No
 def test_prompt_code_in_strips_is_the_whole_photos(rows: int) -> None:
     torch.manual_seed(0)
     extract = PromptExtractor(3)
-    engine = Engine(build_model("compact", prompt="adaptive", widths=(4, 4), encoder=(1,), decoder=(1,)))
+    engine = Engine(lively(prompt="adaptive", widths=(4, 4), encoder=(1,), decoder=(1,)))
     photo = np.random.default_rng(1).random((rows, 45, 3), dtype=np.float32)
     with torch.inference_mode():
         whole = extract(to_tensor(photo, torch.device("cpu")))
@@ -69,19 +66,19 @@ def test_prompt_code_in_strips_is_the_whole_photos(rows: int) -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (8, 8), (3, 300)])
 def test_photos_of_any_size_keep_it(size: tuple[int, int]) -> None:
-    net = build_model("compact", widths=(4, 4, 4, 4), encoder=(1, 1, 1), middle=1, decoder=(1, 1, 1)).eval()
+    net = lively(widths=(4, 4, 4, 4), encoder=(1, 1, 1), middle=1, decoder=(1, 1, 1))
     photo = noisy_photo(*size)
     assert Engine(net)(photo).shape == photo.shape
 
 
 def test_same_photo_same_bytes() -> None:
-    net = build_model("compact", widths=(4, 8), encoder=(1,), decoder=(1,)).eval()
+    net = lively(widths=(4, 8), encoder=(1,), decoder=(1,))
     photo = noisy_photo(200, 310)
     assert Engine(net)(photo).tobytes() == Engine(net)(photo).tobytes()
 
 
 def test_a_network_gone_wrong_is_an_error_and_no_black_picture() -> None:
-    net = build_model("compact", widths=(4, 8), encoder=(1,), decoder=(1,)).eval()
+    net = lively(widths=(4, 8), encoder=(1,), decoder=(1,))
     net.ending.bias.data.fill_(float("nan"))
     with pytest.raises(MioError, match="not numbers"):
         Engine(net)(noisy_photo(64, 64))
