@@ -61,8 +61,8 @@ class PromptInjection(nn.Module):
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         scale, shift = self.scale(code), self.shift(code)
         if x.ndim == 4:
-            return x * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
-        return x * (1 + scale[:, None]) + shift[:, None]
+            return (x * (1 + scale[:, :, None, None])).add_(shift[:, :, None, None])
+        return (x * (1 + scale[:, None])).add_(shift[:, None])
 
 
 def grating_bank(tasks: int = 7, size: int = PROMPT_SIZE) -> Tensor:
