@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,9 @@ import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+
+# What a shell starts in the background ignores Ctrl-C, and so do its children. The tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Mio = Callable[..., subprocess.CompletedProcess[str]]
 

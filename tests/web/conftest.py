@@ -39,7 +39,11 @@ def running(temporary: Path, *options: object) -> Iterator[Demo]:
             yield Demo(process, line.split()[1], temporary)
         finally:
             process.send_signal(signal.SIGINT)
-            output, errors = process.communicate(timeout=60)
+            try:
+                output, errors = process.communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
     assert (process.returncode, errors) == (0, "")
     assert "ended" in output
     assert [path for path in temporary.rglob("*") if path.is_file()] == []
