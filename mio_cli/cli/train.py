@@ -49,54 +49,61 @@ torchrun --nproc_per_node=2 -m mio_cli train --recipe restormer-S-EP --data phot
 """
 
 
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        help="A recipe's name or TOML file; see [bold]mio recipes[/].", autocompletion=complete_recipe
+    ),
+]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Folder of clean photos, or a .txt file listing some; may be given several times. "
+        "Or a folder of ready-made pairs (GT/ and noise/, rain/ …)."
+    ),
+]
+NewRun = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the new run.")]
+Resume = Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the schedule and train nothing.")]
+Seed = Annotated[
+    int | None, typer.Option(metavar="0", help="Of first weights and patches.", rich_help_panel=RUN)
+]
+Start = Annotated[
+    str | None,
+    typer.Option(help="Start from this model's weights: a name, folder or repository.", rich_help_panel=RUN),
+]
+Val = Annotated[
+    Path | None, typer.Option(help="Folder of held-out photos to validate on.", rich_help_panel=STOP)
+]
+ValEvery = Annotated[
+    int | None,
+    typer.Option(metavar="1000", min=1, help="Iterations between validations.", rich_help_panel=STOP),
+]
+TensorBoard = Annotated[
+    bool | None, typer.Option("--tensorboard", help="Write events for TensorBoard.", rich_help_panel=STOP)
+]
+MaxTime = Annotated[
+    str | None, typer.Option(metavar="150m", help="Stop cleanly after this long.", rich_help_panel=STOP)
+]
+SaveEvery = Annotated[str, typer.Option(metavar="5m", help="Time between checkpoints.", rich_help_panel=RUN)]
+
+
 def train(
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            help="A recipe's name or TOML file; see [bold]mio recipes[/].", autocompletion=complete_recipe
-        ),
-    ] = None,
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Folder of clean photos, or a .txt file listing some; may be given several times. "
-            "Or a folder of ready-made pairs (GT/ and noise/, rain/ …)."
-        ),
-    ] = None,
-    run: Annotated[Path | None, typer.Option("--output", "-o", help="Folder of the new run.")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Go on with the run in this folder."),
-    ] = None,
+    recipe: RecipeName = None,
+    data: Data = None,
+    run: NewRun = None,
+    resume: Resume = None,
     profile: Profile = None,
     sequence: Sequence = None,
     changes: Changes = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the schedule and train nothing.")] = False,
-    seed: Annotated[
-        int | None, typer.Option(metavar="0", help="Of first weights and patches.", rich_help_panel=RUN)
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Start from this model's weights: a name, folder or repository.", rich_help_panel=RUN
-        ),
-    ] = None,
-    val: Annotated[
-        Path | None, typer.Option(help="Folder of held-out photos to validate on.", rich_help_panel=STOP)
-    ] = None,
-    val_every: Annotated[
-        int | None,
-        typer.Option(metavar="1000", min=1, help="Iterations between validations.", rich_help_panel=STOP),
-    ] = None,
-    tensorboard: Annotated[
-        bool | None, typer.Option("--tensorboard", help="Write events for TensorBoard.", rich_help_panel=STOP)
-    ] = None,
-    max_time: Annotated[
-        str | None, typer.Option(metavar="150m", help="Stop cleanly after this long.", rich_help_panel=STOP)
-    ] = None,
-    save_every: Annotated[
-        str, typer.Option(metavar="5m", help="Time between checkpoints.", rich_help_panel=RUN)
-    ] = "5m",
+    dry_run: DryRun = False,
+    seed: Seed = None,
+    model: Start = None,
+    val: Val = None,
+    val_every: ValEvery = None,
+    tensorboard: TensorBoard = None,
+    max_time: MaxTime = None,
+    save_every: SaveEvery = "5m",
     debug: Debug = False,
 ) -> None:
     """Train a model on a folder of clean photos, degraded on the fly."""
