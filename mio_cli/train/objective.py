@@ -103,8 +103,10 @@ def _prompt_giver(recipe: Recipe, net: nn.Module) -> Callable[[Batch], tuple[obj
     if mode == "both":
 
         def code(batch: Batch) -> tuple[object, ...]:
-            # Every other sample is told its task; the rest must do with what the photo shows.
-            told = torch.arange(len(batch.label), device=batch.label.device) % 2 == 0
+            # Every other sample is told its task; the rest must do with what the photo shows. Samples lie in
+            # order of their tasks: did it always begin with the first, some tasks would never go untold.
+            first = torch.randint(2, ()).item()
+            told = (torch.arange(len(batch.label), device=batch.label.device) + first) % 2 == 0
             encoder = cast(PromptEncoder, net.prompt)
             return (encoder(seen(batch), torch.where(told, batch.label, -1)),)
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 from mio_cli.arch import build_model
+from mio_cli.arch.prompts import PromptCode
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.errors import UsageError
 from mio_cli.core.recipe import Recipe
 from mio_cli.core.request import Request
-from mio_cli.core.tasks import Task
+from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.evaluate.metrics import psnr
 from mio_cli.evaluate.testset import degrade_photo
 from mio_cli.hub.folder import load_model_folder
@@ -196,3 +199,28 @@ def test_one_patch_is_its_own_prompt(photos: Path, tmp_path: Path, precision: st
     trainer.total = 1
     trainer.train()
     assert losses[0] == pytest.approx(sum(expected) / 2, rel=1e-3)
+
+
+def test_each_task_goes_untold_in_half_of_its_samples(photos: Path, tmp_path: Path) -> None:
+    """With one sample of most tasks in a batch, too: what is never untold is not learnt from the photo."""
+    size = "{ widths = [4, 8], encoder = [1], middle = 1, decoder = [1] }"
+    recipe = load_recipe(
+        "mio-small",
+        changes=[f"model.size={size}", "data.patch=32", "data.batch=8", "data.shard=8",
+                 "curriculum.kind=mixed", "curriculum.final_period=70"],
+    )  # fmt: skip
+    trainer = Trainer(recipe, [photos], tmp_path)
+    trainer.total = 70
+    told: Counter[int] = Counter()
+    encoder = trainer.net.get_submodule("prompt")
+
+    def listen(_: nn.Module, given: tuple[Tensor, Tensor | PromptCode]) -> None:
+        if isinstance(given[1], Tensor):
+            told.update(given[1].tolist())
+
+    encoder.register_forward_pre_hook(listen)
+    trainer.train()
+    untold = told.pop(-1)
+    assert untold == 70 * 8 / 2
+    for index, task in enumerate(CLASS_ORDER):
+        assert told[index] == pytest.approx(untold / 7, rel=0.35), task
