@@ -50,8 +50,12 @@ Data = Annotated[
     ),
 ]
 Group = Annotated[
-    Literal["in-dis", "out-dis", "unknown", "all"],
-    typer.Option(help="Degradations as trained, stronger, real ones, or all.", rich_help_panel=PHOTOS),
+    Literal["in-dis", "out-dis", "unknown", "all", "mixed"],
+    typer.Option(
+        help="Degradations as trained, stronger, real ones, or all of these, which are the paper's; or "
+        "[bold]mixed[/]: two in one photo, and those of cameras.",
+        rich_help_panel=PHOTOS,
+    ),
 ]
 Lq = Annotated[
     Path | None, typer.Option(help="Instead of --data: a folder of degraded photos.", rich_help_panel=PHOTOS)

@@ -93,6 +93,9 @@ class CurriculumTable(_Table):
     """Iterations of a period with all tasks, if not ``period``."""
     shares: dict[Task, Positive] = Field(default_factory=dict)
     """How often a task is dealt compared with one not named here, which has share 1."""
+    mixed: Annotated[int, Field(ge=0)] = 0
+    """How often two degradations in one photo, or those of cameras, are dealt once all seven tasks train. No
+    task is told of them, so this is for adaptive networks; the paper has none."""
 
     @field_validator("sequence")
     @classmethod

@@ -13,7 +13,7 @@ from mio_cli.core.errors import UsageError
 from mio_cli.core.tasks import Task, parse_task
 from mio_cli.degrade import Form
 from mio_cli.evaluate.external import CommandMethod
-from mio_cli.evaluate.layout import GROUPS
+from mio_cli.evaluate.layout import GROUPS, PAPER_GROUPS
 from mio_cli.evaluate.methods import CHOICES, Method, ModelMethod, model_digest
 from mio_cli.evaluate.metrics import BORDER, Metric
 from mio_cli.evaluate.report import STORE
@@ -53,7 +53,8 @@ class Photos:
         """
         missing: list[str] = []
         if self.data is not None:
-            groups = GROUPS if self.group == "all" else [each for each in GROUPS if each == self.group]
+            asked = PAPER_GROUPS if self.group == "all" else (self.group,)
+            groups = [group for group in GROUPS if group in asked]
             sets, missing = find_sets(self.data, groups, seed=self.seed, form=self.form)
         elif self.lq is not None:
             task: Task | None = parse_task(self.task) if self.task else None

@@ -9,9 +9,12 @@ from typing import Literal
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Severity
 
-Group = Literal["in-dis", "out-dis", "unknown"]
-GROUPS: tuple[Group, ...] = ("in-dis", "out-dis", "unknown")
+Group = Literal["in-dis", "out-dis", "unknown", "mixed"]
+PAPER_GROUPS: tuple[Group, ...] = ("in-dis", "out-dis", "unknown")
 """Degradations as in training, stronger ones, and real ones of unknown kinds."""
+
+GROUPS: tuple[Group, ...] = (*PAPER_GROUPS, "mixed")
+"""The paper's, and ours of two degradations in one photo or those of cameras; it is made, not read."""
 
 TRUTH = Path("original", "GT")
 """The clean photos of In-Dis and Out-Dis (published: MiO100)."""

@@ -12,8 +12,9 @@ from mio_cli.core.errors import DataError, PhotoError
 from mio_cli.core.picture import Pixels
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.degrade import Form, Severity
+from mio_cli.degrade.mixed import CHAINS
 from mio_cli.evaluate.layout import PLACES, TRUTH, Group, Place, is_testset
-from mio_cli.evaluate.testset import degrade_photo, read_depth
+from mio_cli.evaluate.testset import degrade_photo, degrade_photo_by, read_depth
 from mio_cli.io import photos_in, read_picture
 
 CROPPED = 8
@@ -68,7 +69,7 @@ def find_sets(
     """The sets of ``groups``, and what is missing: a sentence for each set that ``root`` does not hold.
 
     Args:
-        root: a folder in the paper's layout, or of clean photos, from which In-Dis and Out-Dis are made.
+        root: a folder in the paper's layout, or of clean photos, from which all but Unknown are made.
         seed, form: of the degradations that are made here.
 
     Raises:
@@ -88,6 +89,8 @@ def find_sets(
             sets.append(_set_at(root, place))
         except DataError as error:
             missing.append(str(error))
+    if "mixed" in groups:
+        sets += [_mixed_set(photos_in(root), chain, seed) for chain in CHAINS]
     if any(each.task for each in sets):
         sets.append(_clean_set(photos or photos_in(root / TRUTH)))
     if not sets:
@@ -117,6 +120,11 @@ def _made_set(photos: Sequence[Path], task: Task, severity: Severity, seed: int,
     return EvalSet(task.value, severity, task, tuple(samples))
 
 
+def _mixed_set(photos: Sequence[Path], chain: str, seed: int) -> EvalSet:
+    samples = [Sample(path.stem, partial(_mixed, path, chain, seed)) for path in photos]
+    return EvalSet(chain, "mixed", None, tuple(samples))
+
+
 def _clean_set(photos: Sequence[Path]) -> EvalSet:
     return EvalSet(CLEAN, CLEAN, None, tuple(Sample(path.stem, partial(_clean, path)) for path in photos))
 
@@ -125,6 +133,11 @@ def _degraded(path: Path, task: Task, severity: Severity, seed: int, form: Form)
     truth = read_picture(path).rgb
     depth = read_depth(path) if task is Task.HAZE else None
     return degrade_photo(truth, path.stem, task, severity=severity, form=form, seed=seed, depth=depth), truth
+
+
+def _mixed(path: Path, chain: str, seed: int) -> Loaded:
+    truth = read_picture(path).rgb
+    return degrade_photo_by(chain, truth, path.stem, seed=seed, depth=read_depth(path)), truth
 
 
 def _clean(path: Path) -> Loaded:

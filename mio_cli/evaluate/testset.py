@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Generator
+from torch import Generator, Tensor
 
 from mio_cli.core.tasks import Task
 from mio_cli.degrade import Form, Parameters, Severity, degrade, draw
+from mio_cli.degrade.mixed import CHAINS, degrade_by
 
 
 def read_depth(photo: Path) -> np.ndarray | None:
@@ -26,11 +27,28 @@ def read_depth(photo: Path) -> np.ndarray | None:
     return None
 
 
+def _generator(*words: object) -> Generator:
+    digest = hashlib.sha256("/".join(map(str, words)).encode()).digest()
+    return Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
 def draw_parameters(name: str, task: Task, severity: Severity, seed: int) -> tuple[Parameters, Generator]:
     """What ``seed``, ``name`` and ``task`` decide, and the generator that the degradation goes on with."""
-    digest = hashlib.sha256(f"{seed}/{name}/{task}/{severity}".encode()).digest()
-    generator = Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+    generator = _generator(seed, name, task, severity)
     return draw(task, 1, generator, severity), generator
+
+
+def _to_batch(photo: np.ndarray, depth: np.ndarray | None) -> tuple[Tensor, Tensor | None]:
+    """1×3×H×W, and the depth map at the photo's size, 1×1×H×W."""
+    x = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None]
+    if depth is None:
+        return x, None
+    size = (x.shape[2], x.shape[3])
+    return x, F.interpolate(torch.from_numpy(depth)[None, None], size=size, mode="bilinear")
+
+
+def _to_photo(y: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(y[0].permute(1, 2, 0).numpy())
 
 
 def degrade_photo(
@@ -48,10 +66,13 @@ def degrade_photo(
     ``depth`` is a map of any size in [0, 1] (1 is far), used by haze.
     """
     parameters, generator = draw_parameters(name, task, severity, seed)
-    x = torch.from_numpy(np.ascontiguousarray(photo)).permute(2, 0, 1)[None]
-    depth_map = None
-    if depth is not None:
-        size = (x.shape[2], x.shape[3])
-        depth_map = F.interpolate(torch.from_numpy(depth)[None, None], size=size, mode="bilinear")
-    y = degrade(task, x, parameters, generator, form=form, depth=depth_map)
-    return np.ascontiguousarray(y[0].permute(1, 2, 0).numpy())
+    x, depth_map = _to_batch(photo, depth)
+    return _to_photo(degrade(task, x, parameters, generator, form=form, depth=depth_map))
+
+
+def degrade_photo_by(
+    chain: str, photo: np.ndarray, name: str, *, seed: int = 0, depth: np.ndarray | None = None
+) -> np.ndarray:
+    """Degrade by one of :data:`mio_cli.degrade.mixed.CHAINS`; for the rest see :func:`degrade_photo`."""
+    x, depth_map = _to_batch(photo, depth)
+    return _to_photo(degrade_by(CHAINS[chain], x, _generator(seed, name, chain), depth=depth_map))

@@ -59,6 +59,7 @@ def check_recipe(recipe: Recipe) -> None:
         with torch.device("meta"):
             net = build_network(recipe.model)
         _check_batches(recipe, net)
+        _check_mixed(recipe, net)
         if recipe.optim.loss == "cross-entropy":
             _check_classifier(net)
         else:
@@ -82,6 +83,15 @@ def _check_batches(recipe: Recipe, net: nn.Module) -> None:
         raise RecipeError(
             f"data.patch: nothing is left of tiles of {patch} pixels without their borders",
             f"the least is {SMALLEST_TILE}",
+        )
+
+
+def _check_mixed(recipe: Recipe, net: nn.Module) -> None:
+    told = isinstance(net, PIP) or recipe.model.prompt == "explicit"
+    if recipe.curriculum.mixed and (told or hasattr(net, "logits")):
+        raise RecipeError(
+            "curriculum.mixed: no task names mixed degradations, so this network cannot learn from them",
+            "set it to 0",
         )
 
 

@@ -16,10 +16,14 @@ from torch import Generator, Tensor
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, degrade, draw
 from mio_cli.degrade.haze import fallback_depth
+from mio_cli.degrade.mixed import degrade_by, random_chain
 from mio_cli.train.cache import PhotoCache
 
 CLEAN_INDEX = len(CLASS_ORDER)
 """Class index of an undegraded sample, after the seven tasks."""
+
+MIXED_INDEX = CLEAN_INDEX + 1
+"""Index of a sample with several degradations, or one beyond the paper's: none of the classes, never told."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class Batch:
         degraded, clean: N×3×P×P in [0, 1].
         tiles: N×T×3×P×P, what an adaptive prompt is extracted from: patches from all over the photo, degraded
             alike; the first is the one to restore.
-        label: N int64, index into ``CLASS_ORDER``, or ``CLEAN_INDEX``.
+        label: N int64, index into ``CLASS_ORDER``, ``CLEAN_INDEX`` or ``MIXED_INDEX``.
     """
 
     degraded: Tensor
@@ -82,6 +86,7 @@ class Patches(ABC):
         count: patches in a shard.
         clean: whether undegraded patches join as an eighth class (for the classifier).
         shares: how often a task is dealt compared with one that is not named.
+        mixed: how often a random chain of :mod:`mio_cli.degrade.mixed` is, once all seven tasks are in.
     """
 
     def __init__(
@@ -93,16 +98,18 @@ class Patches(ABC):
         clean: bool = False,
         tiles: int = 1,
         shares: Mapping[Task, int] | None = None,
+        mixed: int = 0,
     ) -> None:
         self.patch, self.count, self.tiles = patch, count, tiles
-        self.seed, self.clean = seed, clean
+        self.seed, self.clean, self.mixed = seed, clean, mixed
         self.shares = shares or {}
 
     def __call__(self, iteration: int, shard: int, tasks: Sequence[Task]) -> Batch:
         """Shard ``shard`` of the batch of ``iteration``, samples dealt among ``tasks`` by their shares."""
         generator = Generator().manual_seed(number_of(self.seed, iteration, shard))
         hand = [CLASS_ORDER.index(task) for task in tasks for _ in range(self.shares.get(task, 1))]
-        labels = torch.tensor(hand + [CLEAN_INDEX] * self.clean)
+        mixed = self.mixed if len(tasks) == len(CLASS_ORDER) else 0
+        labels = torch.tensor(hand + [CLEAN_INDEX] * self.clean + [MIXED_INDEX] * mixed)
         # Dealt, not drawn: tasks come in equal numbers as far as the batch divides, which steadies the loss.
         deal = torch.randperm(len(labels), generator=generator).repeat(-(-self.count // len(labels)))
         return self._batch(labels[deal[: self.count]].sort().values, generator)
@@ -142,10 +149,12 @@ class DegradedPatches(Patches):
         clean = torch.stack([photos for photos, _ in pairs]).to(self.device).float().div_(255)
         depth = torch.stack([depths for _, depths in pairs])
         degraded = clean.clone()
-        for index in label.unique().tolist():
-            if index != CLEAN_INDEX:
-                rows = label == index
-                degraded[rows] = self._degrade(CLASS_ORDER[index], clean[rows], depth[rows], generator)
+        for index in label[label < CLEAN_INDEX].unique().tolist():
+            rows = label == index
+            degraded[rows] = self._degrade(CLASS_ORDER[index], clean[rows], depth[rows], generator)
+        for row in (label == MIXED_INDEX).nonzero()[:, 0].tolist():
+            chain = random_chain(generator)
+            degraded[row] = degrade_by(chain, clean[row], generator, depth=depth[row])
         return Batch(degraded[:, 0], clean[:, 0], degraded, label)
 
     def _degrade(self, task: Task, tiles: Tensor, depth: Tensor, generator: Generator) -> Tensor:

@@ -40,7 +40,7 @@ LOG_EVERY = 50
 
 LOG_SECONDS = 60.0
 
-CLASS_NAMES = [*(task.value for task in CLASS_ORDER), CLEAN]
+CLASS_NAMES = [*(task.value for task in CLASS_ORDER), CLEAN, "mixed"]
 
 
 def _start_from(net: nn.Module, model: str) -> None:

@@ -28,12 +28,12 @@ def open_patches(
 
     Raises:
         DataError: there is nothing to train on.
-        UsageError: pairs are mixed with other data.
+        UsageError: pairs are mixed with other data, or mixed degradations are wanted of them.
     """
     data = recipe.data
     options: dict[str, Any] = {
         "patch": data.patch, "tiles": data.tiles, "count": data.shard, "seed": seed, "clean": clean,
-        "shares": recipe.curriculum.shares,
+        "shares": recipe.curriculum.shares, "mixed": recipe.curriculum.mixed,
     }  # fmt: skip
     for source in sources:
         if not source.exists():
@@ -46,6 +46,8 @@ def open_patches(
         return patches, len(cache), cache.skipped
     if len(sources) > 1:
         raise UsageError("ready-made pairs cannot be mixed with other data", hint="name one folder")
+    if recipe.curriculum.mixed:
+        raise UsageError("ready-made pairs hold no mixed degradations", hint="set curriculum.mixed=0")
     pairs = PairedPatches(sources[0], **options)
     if missing := [task for task in parse_sequence(recipe.curriculum.sequence) if task not in pairs.tasks]:
         raise DataError(

@@ -9,6 +9,7 @@ import pytest
 
 from mio_cli.core.errors import DataError, PhotoError
 from mio_cli.core.tasks import Task
+from mio_cli.degrade.mixed import CHAINS
 from mio_cli.evaluate.sets import find_sets, paired
 from tests.conftest import save
 
@@ -94,3 +95,16 @@ def test_unknown_sets_may_lie_beside_clean_photos_or_alone(clean: np.ndarray, tm
     assert len(missing) == 4
     with pytest.raises(DataError, match="no photos in"):
         find_sets(tmp_path / "unknow", ("in-dis",))
+
+
+def test_mixed_sets_are_made_of_clean_photos_and_name_no_task(clean: np.ndarray, tmp_path: Path) -> None:
+    save(clean[:96, :128], tmp_path / "photo.png")
+    sets, missing = find_sets(tmp_path, ("mixed",))
+    assert [each.name for each in sets] == list(CHAINS)
+    assert {(each.group, each.task) for each in sets} == {("mixed", None)}
+    assert not missing
+    for each in sets:
+        (seen, truth), (again, _) = each.samples[0].load(), each.samples[0].load()
+        assert truth is not None
+        assert np.array_equal(seen, again)
+        assert np.abs(seen - truth).mean() > 0.003, each.name

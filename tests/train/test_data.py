@@ -16,7 +16,7 @@ from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.train.ahead import made_ahead
 from mio_cli.train.cache import PhotoCache
-from mio_cli.train.data import CLEAN_INDEX, Batch, DegradedPatches
+from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches
 from mio_cli.train.sources import open_patches
 
 CPU = torch.device("cpu")
@@ -95,6 +95,9 @@ def test_ready_made_pairs_in_the_release_layout(released: Path, photos: Path) ->
         open_patches([released], load_recipe("compact-M", sequence="NR"), seed=0, clean=False, device=CPU)
     with pytest.raises(UsageError, match="cannot be mixed"):
         open_patches([released, photos], recipe, seed=0, clean=False, device=CPU)
+    mixed = load_recipe("compact-M", sequence="NL", changes=["curriculum.mixed=1"])
+    with pytest.raises(UsageError, match="no mixed degradations"):
+        open_patches([released], mixed, seed=0, clean=False, device=CPU)
     with pytest.raises(DataError, match="there is no"):
         open_patches([released / "nothing"], recipe, seed=0, clean=False, device=CPU)
 
@@ -129,6 +132,15 @@ def test_a_batch_depends_on_its_number_only(photos: Path) -> None:
     assert first.label.bincount(minlength=8).tolist() == [2] * 8
     untouched = first.label == CLEAN_INDEX
     assert torch.equal(first.degraded[untouched], first.clean[untouched])
+
+
+def test_mixed_samples_join_once_all_tasks_are_in(photos: Path) -> None:
+    patches = DegradedPatches(PhotoCache([photos], 64), patch=64, tiles=2, count=8, seed=0, mixed=1)
+    assert MIXED_INDEX not in patches(0, 0, list(Task)[:6]).label
+    batch = patches(0, 0, list(Task))
+    assert batch.label.tolist() == [*range(7), MIXED_INDEX]
+    assert (batch.degraded[7] - batch.clean[7]).abs().mean() > 0.005
+    assert torch.equal(batch.degraded, patches(0, 0, list(Task)).degraded)
 
 
 def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
