@@ -14,6 +14,8 @@ from typing import Any
 
 from PIL import Image
 
+from mio_cli.io.companions import without_claims
+
 EXIF_MARKER = b"Exif\0\0"
 
 ORIENTATION = 0x0112
@@ -56,16 +58,11 @@ def metadata_of(image: Image.Image) -> Metadata:
     if exif is not None:
         orientation = orientation_of(exif)
         exif = upright(exif)
-    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
-    if isinstance(xmp, str):
-        xmp = xmp.encode()
-    if isinstance(xmp, bytes) and orientation != 1:
-        xmp = re.sub(rb'(tiff:Orientation(?:="|>))[2-8](?=["<])', rb"\g<1>1", xmp)
     dpi = _dpi(info.get("dpi"))
     if dpi is not None and orientation >= 5:
         dpi = (dpi[1], dpi[0])
     icc = info.get("icc_profile")
-    return Metadata(exif, xmp or None, _iptc(image), icc or None, dpi, orientation)
+    return Metadata(exif, _xmp(info, orientation), _iptc(image), icc or None, dpi, orientation)
 
 
 def orientation_of(exif: bytes) -> int:
@@ -162,6 +159,17 @@ def _serialised(tags: dict[int, Any]) -> bytes:
     blob = Image.Exif()
     blob.update(tags)
     return blob.tobytes()
+
+
+def _xmp(info: dict[str | tuple[int, int], object], orientation: int) -> bytes | None:
+    xmp = info.get("xmp") or info.get("XML:com.adobe.xmp")
+    if isinstance(xmp, str):
+        xmp = xmp.encode()
+    if not isinstance(xmp, bytes):
+        return None
+    if orientation != 1:
+        xmp = re.sub(rb'(tiff:Orientation(?:="|>))[2-8](?=["<])', rb"\g<1>1", xmp)
+    return without_claims(xmp) or None
 
 
 def _iptc(image: Image.Image) -> bytes | None:

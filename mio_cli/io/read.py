@@ -12,6 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from mio_cli.core.errors import MioError, PhotoError
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.io.colour import colour_space, has_tables, matrix_profile, tables_to_srgb
+from mio_cli.io.companions import FilePicture, companions_of
 from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff
 from mio_cli.io.isobmff import DISPLAY_P3, HDR, SRGB, bits_per_channel, named_colours, primary_properties
@@ -132,9 +133,21 @@ def _count_photos(image: ImageFile.ImageFile) -> int:
         return count_pages(image)
     if image.format not in ("JPEG", "MPO"):
         return int(getattr(image, "n_frames", 1))
+    return max(1, sum(kind.startswith("Multi-Frame") for kind in _kinds(image)))  # stereo pairs and panoramas
+
+
+def _kinds(image: ImageFile.ImageFile) -> list[str]:
+    """What the images of a multi-picture JPEG file say that they are; empty for all others."""
     entries = getattr(image, "mpinfo", {}).get(_MP_ENTRY, [])
-    kinds = [str(entry["Attribute"]["MPType"]) for entry in entries]
-    return max(1, sum(kind.startswith("Multi-Frame") for kind in kinds))  # stereo pairs and panoramas
+    return [str(entry["Attribute"]["MPType"]) for entry in entries]
+
+
+def _left_behind(image: ImageFile.ImageFile, data: bytes, file_format: str) -> tuple[str, ...]:
+    """What is not kept of the file because it is not the photo, a sentence each."""
+    if file_format not in ("JPEG", "AVIF", "HEIF"):
+        return ()
+    unexplained = "Undefined" in _kinds(image)
+    return companions_of(data) or (("its further images are not kept: only the first is",) * unexplained)
 
 
 def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Picture:
@@ -157,7 +170,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
     colours = np.repeat(codes[..., :1], 3, axis=2) if grey else codes[..., :3]
     rgb, excess, icc = _to_srgb(colours, white, icc, grey)
     alpha = codes[..., -1].astype(np.float32) / np.float32(white) if codes.shape[2] in (2, 4) else None
-    return Picture(
+    return FilePicture(
         rgb=rgb,
         alpha=alpha,
         grey=grey,
@@ -171,6 +184,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         lossless=_is_lossless(image, data, file_format),
         jpeg_tables=tables,
         excess=excess,
+        left_behind=_left_behind(image, data, file_format),
     )
 
 

@@ -17,6 +17,7 @@ from mio_cli.core.errors import PhotoError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.picture import Picture
 from mio_cli.io.colour import colour_space, matrix_profile
+from mio_cli.io.companions import FilePicture
 from mio_cli.io.deep import encode_heif
 from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix
 from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
@@ -48,7 +49,7 @@ def write_picture(
             get 90. Chroma is never subsampled where the format allows it.
 
     Returns:
-        what the format cannot hold and is lost, a sentence each; see :func:`losses`.
+        what is lost, a sentence each; see :func:`losses`.
 
     Raises:
         PhotoError: the photo cannot be encoded, or the file cannot be written.
@@ -98,7 +99,11 @@ def encode_picture(
 
 
 def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
-    """What ``format`` cannot hold of ``picture``, a sentence each. Transparency is dropped, not blended."""
+    """What is lost when ``picture`` is written as ``format``, a sentence each.
+
+    That is what the format cannot hold, and what the photo's file held beside it, such as a gain map.
+    Transparency is dropped, not blended.
+    """
     name = _known_format(format or picture.format)
     holds = FORMATS[name]
     metadata = (picture.icc, picture.exif, picture.xmp, picture.iptc)
@@ -116,7 +121,8 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
         ),
         (long_blocks, f"{name} holds no metadata above 64 kB: the longest parts are lost"),
     )
-    return tuple(sentence for lost, sentence in found if lost)
+    left_behind = picture.left_behind if isinstance(picture, FilePicture) else ()
+    return (*left_behind, *(sentence for lost, sentence in found if lost))
 
 
 def _known_format(name: str) -> str:

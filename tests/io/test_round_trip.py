@@ -175,14 +175,6 @@ def test_jpeg_quality_can_be_chosen(photo: np.ndarray) -> None:
     assert sizes[0] < sizes[2] / 3
 
 
-def test_jpeg_keeps_the_photo_of_a_phone_with_a_gain_map(photo: np.ndarray) -> None:
-    gain_map = Image.fromarray(photo[::2, ::2])
-    data = encode(Image.fromarray(photo), "MPO", save_all=True, append_images=[gain_map])
-    picture = read_picture(data)
-    assert (picture.format, picture.width) == ("JPEG", 104)
-    assert Image.open(BytesIO(encode_picture(picture))).format == "JPEG"
-
-
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr"])
 def test_jpeg_of_other_colour_models(photo: np.ndarray, mode: str) -> None:
     data = encode(Image.fromarray(photo).convert(mode), "JPEG", quality=95)
