@@ -82,6 +82,16 @@ def decode_png16(data: bytes, image: Image.Image) -> Codes:
     return np.concatenate([codes, opaque * np.uint16(65_535)], axis=2)
 
 
+def named_colours(data: bytes) -> tuple[int, int]:
+    """Colour primaries and transfer characteristics by their numbers in ITU-T H.273; 2 is unspecified."""
+    position = len(SIGNATURE)
+    while position + 12 <= len(data) and (kind := data[position + 4 : position + 8]) != b"IDAT":
+        if kind == b"cICP":
+            return data[position + 8], data[position + 9]
+        position += 12 + int.from_bytes(data[position : position + 4])
+    return 2, 2
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 

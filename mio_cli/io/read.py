@@ -11,14 +11,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from mio_cli.core.errors import MioError, PhotoError
 from mio_cli.core.picture import Picture, Pixels
+from mio_cli.io import isobmff, png
 from mio_cli.io.colour import colour_space, has_tables, matrix_profile, tables_to_srgb
 from mio_cli.io.companions import FilePicture, companions_of
 from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff
-from mio_cli.io.isobmff import DISPLAY_P3, HDR, SRGB, bits_per_channel, named_colours, primary_properties
 from mio_cli.io.metadata import metadata_of
 from mio_cli.io.pillow import enable_heif, pillow_at_ease
-from mio_cli.io.png import decode_png16
 from mio_cli.io.profiles import display_p3
 from mio_cli.io.tiff import count_pages, decode_tiff16, is_camera_raw, is_cut_short, sample_bits
 
@@ -152,8 +151,9 @@ def _left_behind(image: ImageFile.ImageFile, data: bytes, file_format: str) -> t
 
 def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Picture:
     metadata = metadata_of(image)
-    boxes = primary_properties(data) if file_format in ("AVIF", "HEIF") else {}
-    icc = metadata.icc or _implied_profile(boxes)
+    boxes = isobmff.primary_properties(data) if file_format in ("AVIF", "HEIF") else {}
+    named = png.named_colours(data) if file_format == "PNG" else isobmff.named_colours(boxes)
+    icc = metadata.icc or _implied_profile(*named)
     tables = _jpeg_tables(image) if file_format == "JPEG" else ()
     bits = _bits(image, data, file_format, boxes)
     if bits > 8:
@@ -166,6 +166,8 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         codes, icc = _decode8(image, icc)
     codes = _oriented(codes, orientation)
     grey = codes.shape[2] <= 2
+    if grey and metadata.icc is None:
+        icc = None  # what is named by numbers differs from sRGB in its colours only
     white = np.iinfo(codes.dtype).max
     colours = np.repeat(codes[..., :1], 3, axis=2) if grey else codes[..., :3]
     rgb, excess, icc = _to_srgb(colours, white, icc, grey)
@@ -192,7 +194,7 @@ def _decode_deep(image: ImageFile.ImageFile, data: bytes, file_format: str, bits
     """Pixels of more than 8 bits per channel, over the full 16 bits."""
     match file_format:
         case "PNG":
-            return decode_png16(data, image)
+            return png.decode_png16(data, image)
         case "TIFF":
             return decode_tiff16(data)
         case "AVIF":
@@ -205,14 +207,13 @@ def _decode_deep(image: ImageFile.ImageFile, data: bytes, file_format: str, bits
     return codes
 
 
-def _implied_profile(boxes: dict[bytes, bytes]) -> bytes | None:
-    """The profile of the colours that an AVIF or HEIC file names by numbers; None for sRGB."""
-    primaries, transfer = named_colours(boxes)
-    if transfer in HDR:
-        raise UnsupportedError(f"is a high dynamic range photo ({HDR[transfer]})")
-    if primaries not in (*SRGB, DISPLAY_P3):
+def _implied_profile(primaries: int, transfer: int) -> bytes | None:
+    """The profile of the colours that a file names by numbers of ITU-T H.273; None for sRGB."""
+    if transfer in isobmff.HDR:
+        raise UnsupportedError(f"is a high dynamic range photo ({isobmff.HDR[transfer]})")
+    if primaries not in (*isobmff.SRGB, isobmff.DISPLAY_P3):
         raise UnsupportedError(f"has colours without an ICC profile (H.273 primaries {primaries})")
-    return display_p3() if primaries == DISPLAY_P3 else None
+    return display_p3() if primaries == isobmff.DISPLAY_P3 else None
 
 
 def _bits(image: ImageFile.ImageFile, data: bytes, file_format: str, boxes: dict[bytes, bytes]) -> int:
@@ -223,7 +224,7 @@ def _bits(image: ImageFile.ImageFile, data: bytes, file_format: str, boxes: dict
         if bits not in (1, 2, 4, 8, 16):
             raise UnsupportedError(f"its samples have {bits} bits")
         return bits
-    return bits_per_channel(boxes)
+    return isobmff.bits_per_channel(boxes)
 
 
 def _decode8(image: Image.Image, icc: bytes | None) -> tuple[Codes, bytes | None]:

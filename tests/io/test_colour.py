@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -19,9 +20,12 @@ from icc_profiles import (
     table_curve,
     table_profile,
 )
+from photo_files import chunk, encode, png16
 from PIL import Image, ImageCms
 
+from mio_cli.core.errors import PhotoError
 from mio_cli.io import encode_picture, read_picture
+from mio_cli.io.profiles import display_p3
 
 WIDE = {
     "Display P3": rgb_profile(DISPLAY_P3, srgb_curve()),
@@ -122,6 +126,39 @@ def test_grey_profiles_stay_with_grey_files(photo: np.ndarray) -> None:
         pixels = np.asarray(written.convert("RGB")).astype(int)
         assert np.abs(pixels - picture.rgb * 255).mean() < 2
         assert np.ptp(pixels, axis=2).max() == 0
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_png_that_names_display_p3_by_numbers(photo: np.ndarray, deep_photo: np.ndarray, bits: int) -> None:
+    """As macOS and browsers write them: a chunk cICP (PNG third edition) in the place of a profile."""
+    whole = png16(deep_photo) if bits == 16 else encode(Image.fromarray(photo), "PNG")
+    reference = png(photo, WIDE["Display P3"])
+    if bits == 16:
+        reference = png16(deep_photo, chunk(b"iCCP", b"p\0\0" + zlib.compress(WIDE["Display P3"])))
+    picture = read_picture(with_numbers(whole, 12, 13))
+    assert np.abs(picture.rgb - read_picture(reference).rgb).max() < 1e-4
+    assert np.abs(picture.rgb - read_picture(whole).rgb).max() > 0.03
+    written = encode_picture(picture)
+    assert Image.open(BytesIO(written)).info["icc_profile"] == display_p3()
+    assert np.array_equal(read_picture(written).rgb, picture.rgb)
+    assert np.array_equal(read_picture(with_numbers(whole, 1, 13)).rgb, read_picture(whole).rgb)
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "words"),
+    [(9, 16, "dynamic range photo .PQ"), (9, 13, "without an ICC profile")],
+)
+def test_png_whose_colours_cannot_be_shown_is_refused(
+    photo: np.ndarray, primaries: int, transfer: int, words: str
+) -> None:
+    data = with_numbers(encode(Image.fromarray(photo), "PNG"), primaries, transfer)
+    with pytest.raises(PhotoError, match=rf"^a\.png: .*{words}.*convert it"):
+        read_picture(data, name="a.png")
+
+
+def with_numbers(data: bytes, primaries: int, transfer: int) -> bytes:
+    """A PNG file with a chunk cICP behind its header."""
+    return data[:33] + chunk(b"cICP", bytes([primaries, transfer, 0, 1])) + data[33:]
 
 
 def test_lookup_table_profiles_become_srgb(photo: np.ndarray) -> None:
