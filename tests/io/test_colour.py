@@ -144,6 +144,13 @@ def test_png_that_names_display_p3_by_numbers(photo: np.ndarray, deep_photo: np.
     assert np.array_equal(read_picture(with_numbers(whole, 1, 13)).rgb, read_picture(whole).rgb)
 
 
+def test_grey_png_needs_no_profile_for_its_numbers(photo: np.ndarray) -> None:
+    grey = encode(Image.fromarray(photo[..., 1]), "PNG")
+    picture = read_picture(with_numbers(grey, 12, 13))
+    assert np.array_equal(picture.rgb, read_picture(grey).rgb)
+    assert "icc_profile" not in Image.open(BytesIO(encode_picture(picture))).info
+
+
 @pytest.mark.parametrize(
     ("primaries", "transfer", "words"),
     [(9, 16, "dynamic range photo .PQ"), (9, 13, "without an ICC profile")],
