@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-
-from mio_cli.core.picture import Picture
 
 _MARKS = {
     "its HDR gain map is not kept: it belongs to the pixels as they were": (
@@ -43,17 +40,6 @@ _DECLARATION = re.compile(rb"\sxmlns:(%b)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')" % _N
 _ATTRIBUTE = re.compile(rb"\s(%b):(%b)\s*=\s*(?:\"[^\"]*\"|'[^']*')" % (_NAME, _NAME))
 _OPENING = re.compile(rb"<(%b):(%b)(?=[\s/>])[^<>]*>" % (_NAME, _NAME))
 _USE = re.compile(rb"[</\s](%b):" % _NAME)
-
-
-@dataclass(frozen=True, eq=False)
-class FilePicture(Picture):
-    """A picture as it was read.
-
-    Attributes:
-        left_behind: what its file holds beside the photo and is not written with it, a sentence each.
-    """
-
-    left_behind: tuple[str, ...] = ()
 
 
 def companions_of(data: bytes) -> tuple[str, ...]:

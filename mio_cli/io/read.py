@@ -13,10 +13,11 @@ from mio_cli.core.errors import MioError, PhotoError
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.io import isobmff, png
 from mio_cli.io.colour import colour_space, has_tables, matrix_profile, tables_to_srgb
-from mio_cli.io.companions import FilePicture, companions_of
+from mio_cli.io.companions import companions_of
 from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff
 from mio_cli.io.metadata import metadata_of
+from mio_cli.io.origin import FilePicture
 from mio_cli.io.pillow import enable_heif, pillow_at_ease
 from mio_cli.io.profiles import display_p3
 from mio_cli.io.tiff import count_pages, decode_tiff16, is_camera_raw, is_cut_short, sample_bits
@@ -186,6 +187,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         lossless=_is_lossless(image, data, file_format),
         jpeg_tables=tables,
         excess=excess,
+        stored_bits=bits,
         left_behind=_left_behind(image, data, file_format),
     )
 

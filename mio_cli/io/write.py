@@ -17,10 +17,10 @@ from mio_cli.core.errors import PhotoError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.picture import Picture
 from mio_cli.io.colour import colour_space, matrix_profile
-from mio_cli.io.companions import FilePicture
 from mio_cli.io.deep import encode_heif
 from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix
 from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
+from mio_cli.io.origin import FilePicture
 from mio_cli.io.pillow import enable_heif
 from mio_cli.io.png import encode_png
 from mio_cli.io.tiff import encode_tiff
@@ -106,12 +106,14 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
     """
     name = _known_format(format or picture.format)
     holds = FORMATS[name]
+    bits = picture.stored_bits if isinstance(picture, FilePicture) else picture.bit_depth
+    left_behind = picture.left_behind if isinstance(picture, FilePicture) else ()
     metadata = (picture.icc, picture.exif, picture.xmp, picture.iptc)
     long_blocks = name == "JPEG" and any(block and len(block) > _SEGMENT - 64 for block in metadata[1:])
     found = (
         (picture.alpha is not None and not holds.alpha, f"{name} has no transparency: every pixel is opaque"),
         (
-            picture.bit_depth > holds.bits,
+            bits > holds.bits,
             f"{name} is written with {holds.bits} bits per channel: finer steps are lost",
         ),
         (any(metadata) and not holds.metadata, f"{name} holds no metadata: EXIF, XMP and the like are lost"),
@@ -121,7 +123,6 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
         ),
         (long_blocks, f"{name} holds no metadata above 64 kB: the longest parts are lost"),
     )
-    left_behind = picture.left_behind if isinstance(picture, FilePicture) else ()
     return (*left_behind, *(sentence for lost, sentence in found if lost))
 
 
