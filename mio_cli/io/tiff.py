@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import accumulate
 
@@ -27,6 +29,7 @@ _SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 339
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NO_PAGE = 1 | 4  # reduced resolution, transparency mask
 _BLACK_IS_ZERO, _RGB, _SENSOR = 1, 2, (32_803, 34_892)
+_COMPRESSIONS = (5, 32_773)  # LZW, PackBits
 _INTEGER_SAMPLES = 1
 _MOST_PAGES = 1000
 _STRIP_BYTES = 1 << 20
@@ -91,7 +94,7 @@ def decode_tiff16(data: bytes) -> Codes:
         except (ValueError, ImportError) as error:
             if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
                 raise
-            codes = _decode_by_opencv(data)
+            codes = _decode_by_opencv(data, page)
         colours = 3 if page.photometric == _RGB else 1
         premultiplied = 1 in (page.extrasamples or ())
     if codes.dtype != np.uint16 or codes.ndim not in (2, 3):
@@ -149,13 +152,31 @@ def _strip(codes: Codes) -> bytes:
     return zlib.compress(differences.astype(differences.dtype.newbyteorder("<")).tobytes())
 
 
-def _decode_by_opencv(data: bytes) -> Codes:
+def _decode_by_opencv(data: bytes, page: tifffile.TiffPage) -> Codes:
     """For LZW and PackBits, which tifffile leaves to a library of 80 MB."""
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    method = getattr(page.compression, "name", page.compression)
+    if page.compression not in _COMPRESSIONS:
+        raise UnsupportedError(f"its samples of 16 bits are compressed by {method}")
+    if page.planarconfig == 2:  # which OpenCV does not heed
+        raise UnsupportedError(f"its channels of 16 bits are compressed one by one by {method}")
+    with _opencv_silent():
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
         raise OSError("cannot decode 16-bit TIFF")
     codes = np.atleast_3d(decoded).astype(np.uint16, copy=False)
     return codes[..., [2, 1, 0, 3][: codes.shape[2]]] if codes.shape[2] >= 3 else codes
+
+
+@contextmanager
+def _opencv_silent() -> Iterator[None]:
+    """OpenCV would tell the terminal of damage in words of its own; ours come from the caller."""
+    logging_of = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has moved it
+    level = logging_of.getLogLevel()
+    logging_of.setLogLevel(0)
+    try:
+        yield
+    finally:
+        logging_of.setLogLevel(level)
 
 
 def _straight(codes: Codes) -> Codes:

@@ -209,6 +209,31 @@ def test_numbers_that_are_no_photo(dtype: type, shape: tuple[int, ...], options:
         read_picture(buffer.getvalue(), name="x.tif")
 
 
+@pytest.fixture
+def lzw_tiff(deep_photo: np.ndarray) -> bytearray:
+    """16 bits a channel, compressed by LZW: the one kind that OpenCV has to decode."""
+    done, data = cv2.imencode(".tif", deep_photo[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])
+    assert done
+    return bytearray(data.tobytes())
+
+
+def test_damage_inside_an_lzw_tiff_is_told_by_us_alone(
+    lzw_tiff: bytearray, capfd: pytest.CaptureFixture[str]
+) -> None:
+    middle = len(lzw_tiff) // 2
+    lzw_tiff[middle : middle + 200] = b"\xff" * 200
+    with pytest.raises(PhotoError, match="damaged or incomplete TIFF"):
+        read_picture(bytes(lzw_tiff))
+    assert capfd.readouterr().err == ""
+
+
+def test_channel_by_channel_lzw_is_refused_rather_than_scrambled(lzw_tiff: bytearray) -> None:
+    planar_configuration = struct.pack("<HHI", 284, 3, 1)
+    lzw_tiff[lzw_tiff.index(planar_configuration) + 8] = 2
+    with pytest.raises(PhotoError, match="one by one by LZW; convert it"):
+        read_picture(bytes(lzw_tiff))
+
+
 def test_files_that_are_no_photos(tmp_path: Path, photo: np.ndarray) -> None:
     (tmp_path / "text.jpg").write_text("Dear diary,\n" * 50)
     (tmp_path / "empty.png").touch()
