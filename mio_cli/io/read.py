@@ -20,7 +20,7 @@ from mio_cli.io.metadata import metadata_of
 from mio_cli.io.origin import FilePicture
 from mio_cli.io.pillow import enable_heif, pillow_at_ease
 from mio_cli.io.profiles import display_p3
-from mio_cli.io.tiff import count_pages, decode_tiff16, is_camera_raw, is_cut_short, sample_bits
+from mio_cli.io.tiff import count_pages, decode_tiff16, has_masks, is_camera_raw, is_cut_short, sample_bits
 
 DEFAULT_MAX_PIXELS = 178_956_970
 """More pixels than this are refused unless the caller allows them (Pillow's limit, a 16 k × 11 k photo)."""
@@ -144,6 +144,8 @@ def _kinds(image: ImageFile.ImageFile) -> list[str]:
 
 def _left_behind(image: ImageFile.ImageFile, data: bytes, file_format: str) -> tuple[str, ...]:
     """What is not kept of the file because it is not the photo, a sentence each."""
+    if isinstance(image, TiffImageFile):
+        return ("its further channels are not kept: only colours and transparency are",) * has_masks(image)
     if file_format not in ("JPEG", "AVIF", "HEIF"):
         return ()
     unexplained = "Undefined" in _kinds(image)

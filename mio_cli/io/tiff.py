@@ -30,6 +30,8 @@ _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tile
 _NO_PAGE = 1 | 4  # reduced resolution, transparency mask
 _BLACK_IS_ZERO, _RGB, _SENSOR = 1, 2, (32_803, 34_892)
 _COMPRESSIONS = (5, 32_773)  # LZW, PackBits
+_EXTRA_SAMPLES = 338
+_ALPHA = _PREMULTIPLIED, _STRAIGHT = 1, 2  # other extra samples are masks that an editor has saved
 _INTEGER_SAMPLES = 1
 _MOST_PAGES = 1000
 _STRIP_BYTES = 1 << 20
@@ -77,6 +79,12 @@ def sample_bits(image: TiffImageFile) -> int:
     return int(max(image.tag_v2.get(_BITS, (1,))))
 
 
+def has_masks(image: TiffImageFile) -> bool:
+    """Whether the file has channels beside colours and transparency."""
+    extra = image.tag_v2.get(_EXTRA_SAMPLES, ())
+    return len(extra) > 1 or bool(set(extra) - set(_ALPHA))
+
+
 def decode_tiff16(data: bytes) -> Codes:
     """The first page of a TIFF file of 16-bit samples: uint16 H×W×C, C = 1 grey, 3 RGB, 4 RGBA.
 
@@ -96,11 +104,11 @@ def decode_tiff16(data: bytes) -> Codes:
                 raise
             codes = _decode_by_opencv(data, page)
         colours = 3 if page.photometric == _RGB else 1
-        premultiplied = 1 in (page.extrasamples or ())
+        extra = tuple(page.extrasamples or (_STRAIGHT,))  # some programs leave out what it is
     if codes.dtype != np.uint16 or codes.ndim not in (2, 3):
         raise UnsupportedError(f"its pixels are {codes.dtype} {codes.shape}")
-    codes = np.atleast_3d(codes)[..., : colours + 1]
-    return _straight(codes) if premultiplied and codes.shape[2] > colours else codes
+    codes = np.atleast_3d(codes)[..., : colours + (extra[0] in _ALPHA)]
+    return _straight(codes) if extra[0] == _PREMULTIPLIED and codes.shape[2] > colours else codes
 
 
 def encode_tiff(
@@ -135,7 +143,7 @@ def encode_tiff(
     tags[279] = tuple(sizes)
     tags.tagtype[273] = tags.tagtype[279] = 4
     if channels in (2, 4):
-        tags[338] = 2  # alpha that is not multiplied into the colours
+        tags[_EXTRA_SAMPLES] = _STRAIGHT
     if dpi:
         tags[282], tags[283], tags[296] = *dpi, 2
     for tag, kind, value in ((700, 1, xmp), (33_723, 7, iptc), (34_675, 7, icc)):

@@ -140,6 +140,20 @@ def test_16_bit_tiff_with_premultiplied_alpha(deep_photo: np.ndarray) -> None:
     assert np.abs(read_picture(buffer.getvalue()).rgb - deep_photo / 65535).max() < 1.5 / 65535
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_saved_selection_is_no_transparency(deep_photo: np.ndarray, bits: int) -> None:
+    """Photo editors store masks as further channels of a TIFF, which hold no alpha."""
+    photo = (deep_photo >> (16 - bits)).astype(f"uint{bits}")
+    mask, buffer = np.zeros((*photo.shape[:2], 1), photo.dtype), BytesIO()
+    channels = np.concatenate([photo, mask], 2)
+    tifffile.imwrite(buffer, channels, photometric="rgb", extrasamples=["unspecified"])
+    picture = read_picture(buffer.getvalue())
+    assert picture.alpha is None
+    assert np.array_equal(picture.rgb, photo / np.float32(2**bits - 1))
+    assert losses(picture) == ("its further channels are not kept: only colours and transparency are",)
+    assert np.array_equal(tifffile.imread(BytesIO(encode_picture(picture))), photo)
+
+
 def test_restored_values_are_rounded_not_cut(photo: np.ndarray) -> None:
     picture = read_picture(encode(Image.fromarray(photo), "PNG"))
     almost = picture.with_rgb(np.clip(picture.rgb - np.float32(0.4 / 255), 0, 1))
