@@ -107,6 +107,16 @@ def motion_photo(photo: np.ndarray) -> bytes:
     return jpeg(Image.fromarray(photo), xmp=packet(flags, directory(PRIMARY, item))) + film
 
 
+def portrait(photo: np.ndarray) -> bytes:
+    """A JPEG of Android's with a depth map, in the part of the XMP that one segment cannot hold."""
+    guid = "0123456789ABCDEF0123456789ABCDEF"
+    depth = 'xmlns:GDepth="http://ns.google.com/photos/1.0/depthmap/"'
+    rest = packet(f'{depth} GDepth:Data="{"iVBORw0KGgo" * 50}"')
+    head = b"http://ns.adobe.com/xmp/extension/\0" + guid.encode() + struct.pack(">II", len(rest), 0)
+    said = f'{depth} GDepth:Format="RangeInverse" GDepth:Near="0.2" xmpNote:HasExtendedXMP="{guid}"'
+    return jpeg(Image.fromarray(photo), segment(0xE1, head + rest), xmp=packet(said))
+
+
 def jpeg(image: Image.Image, segments: bytes = b"", **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=95, extra=segments, **options)

@@ -93,6 +93,14 @@ def test_heic_and_avif_with_maps(photo: np.ndarray, file_format: str, kind: str)
     assert losses(read_picture(written)) == losses(read_picture(plain)) == ()
 
 
+def test_a_depth_map_in_a_long_xmp(photo: np.ndarray) -> None:
+    picture = read_picture(phone.portrait(photo))
+    assert losses(picture) == ("its depth map is not kept: it belongs to the pixels as they were",)
+    written = encode_picture(picture)
+    assert losses(read_picture(written)) == ()
+    assert described(decode(written).info["xmp"]).keys() == described(phone.packet()).keys()
+
+
 def test_a_film_behind_the_photo(photo: np.ndarray) -> None:
     picture = read_picture(phone.motion_photo(photo))
     assert losses(picture) == ("its short film is not kept: only the photo is",)
