@@ -32,6 +32,8 @@ class Picture:
         jpeg_tables: quantisation tables of a JPEG file, luma then chroma, 64 steps each, row by row.
         excess: H×W×3, what sRGB could not hold of a wide-gamut photo (may be negative). It is added
             to ``rgb`` on writing, so that colours outside sRGB survive.
+        stored_bits: bits per channel in the file if they are not ``bit_depth``: 10 or 12 of AVIF and HEIC.
+        left_behind: what the file holds beside the photo and is not written with it, a sentence each.
     """
 
     rgb: Pixels
@@ -47,6 +49,8 @@ class Picture:
     lossless: bool = True
     jpeg_tables: tuple[tuple[int, ...], ...] = ()
     excess: Pixels | None = None
+    stored_bits: int | None = None
+    left_behind: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` if shapes, dtypes or bit depth contradict the attributes above."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections import deque
@@ -36,10 +35,12 @@ from mio_cli.io import (
     DEFAULT_MAX_PIXELS,
     Source,
     encode_picture,
+    losses,
     output_paths,
     read_picture,
     write_picture,
 )
+from mio_cli.io.formats import format_for
 from mio_cli.io.sources import STREAM
 
 COMPARE_SIDE = 1600
@@ -69,7 +70,7 @@ class Outcome:
         output: the file written or passed over; ``None`` if it failed.
         passes: what was done and why, pass by pass.
         seconds: what reading, restoring and writing took, without waiting for other files.
-        notes: what the output's format could not hold.
+        notes: what was lost; see :func:`mio_cli.io.losses`.
     """
 
     source: Path
@@ -153,6 +154,7 @@ class _File:
     def __init__(self, index: int, source: Source, target: Path, options: Options) -> None:
         self.index, self.source, self.target, self.options = index, source, target, options
         self.outcome = Outcome(source.path)
+        self.piped = b""
         self.before: Picture | None = None
         self.after: Pixels | None = None
 
@@ -170,6 +172,9 @@ class _File:
         with self._charged():
             if self.options.skip_existing and self.target != STREAM and self.target.is_file():
                 self.outcome.output = self.target
+            elif self.source.is_stream:
+                self.piped = sys.stdin.buffer.read()
+                self.before = read_picture(self.piped, max_pixels=self.options.max_pixels)
             else:
                 self.before = read_source(self.source, self.options.max_pixels)
 
@@ -196,13 +201,25 @@ class _File:
         return self.outcome
 
     def _write_output(self, picture: Picture) -> None:
-        same_format = self.target.suffix.lower() == self.source.path.suffix.lower()
-        if self.target == STREAM:
+        if self.outcome.status == "copied" and self._keeps_format(picture):
+            original = self._original()
+            _write_stream(original) if self.target == STREAM else _copy(original, self.target)
+        elif self.target == STREAM:
             _write_stream(encode_picture(picture))
-        elif self.outcome.status == "copied" and same_format and not self.source.is_stream:
-            _copy(self.source.path, self.target)
+            self.outcome.notes += losses(picture)
         else:
             self.outcome.notes += write_picture(picture, self.target)
+
+    def _keeps_format(self, picture: Picture) -> bool:
+        """Whether the output is to be a file like the input, however its suffix is spelt."""
+        same_suffix = self.target.suffix.lower() == self.source.path.suffix.lower()
+        return self.target == STREAM or same_suffix or format_for(self.target, "") == picture.format
+
+    def _original(self) -> bytes:
+        try:
+            return self.piped or self.source.path.read_bytes()
+        except OSError as error:
+            raise PhotoError(f"{self.source.path}: cannot be read any more ({error.strerror})") from None
 
     @contextmanager
     def _charged(self) -> Iterator[None]:
@@ -236,12 +253,12 @@ def _write_stream(data: bytes) -> None:
         raise PhotoError(f"cannot write to standard output: {error.strerror}") from None
 
 
-def _copy(source: Path, target: Path) -> None:
-    """The photo as it is, byte for byte."""
+def _copy(original: bytes, target: Path) -> None:
+    """The file as it is, byte for byte."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as temporary:
-            shutil.copyfile(source, temporary)
+            temporary.write_bytes(original)
     except OSError as error:
         raise PhotoError(
             f"cannot write {target}: {error.strerror}", hint="choose a writable folder with -o"

@@ -17,7 +17,6 @@ from mio_cli.io.companions import companions_of
 from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff
 from mio_cli.io.metadata import metadata_of
-from mio_cli.io.origin import FilePicture
 from mio_cli.io.pillow import enable_heif, pillow_at_ease
 from mio_cli.io.profiles import display_p3
 from mio_cli.io.tiff import count_pages, decode_tiff16, has_masks, is_camera_raw, is_cut_short, sample_bits
@@ -175,7 +174,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
     colours = np.repeat(codes[..., :1], 3, axis=2) if grey else codes[..., :3]
     rgb, excess, icc = _to_srgb(colours, white, icc, grey)
     alpha = codes[..., -1].astype(np.float32) / np.float32(white) if codes.shape[2] in (2, 4) else None
-    return FilePicture(
+    return Picture(
         rgb=rgb,
         alpha=alpha,
         grey=grey,

@@ -20,7 +20,6 @@ from mio_cli.io.colour import colour_space, matrix_profile
 from mio_cli.io.deep import encode_heif
 from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix
 from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
-from mio_cli.io.origin import FilePicture
 from mio_cli.io.pillow import enable_heif
 from mio_cli.io.png import encode_png
 from mio_cli.io.tiff import encode_tiff
@@ -106,8 +105,7 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
     """
     name = _known_format(format or picture.format)
     holds = FORMATS[name]
-    bits = picture.stored_bits if isinstance(picture, FilePicture) else picture.bit_depth
-    left_behind = picture.left_behind if isinstance(picture, FilePicture) else ()
+    bits = picture.stored_bits or picture.bit_depth
     metadata = (picture.icc, picture.exif, picture.xmp, picture.iptc)
     long_blocks = name == "JPEG" and any(block and len(block) > _SEGMENT - 64 for block in metadata[1:])
     found = (
@@ -123,7 +121,7 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
         ),
         (long_blocks, f"{name} holds no metadata above 64 kB: the longest parts are lost"),
     )
-    return (*left_behind, *(sentence for lost, sentence in found if lost))
+    return (*picture.left_behind, *(sentence for lost, sentence in found if lost))
 
 
 def _known_format(name: str) -> str:

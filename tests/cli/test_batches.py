@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -185,6 +186,39 @@ def test_a_photo_on_standard_output_is_the_file(
         done = mio("restore", photo, "-o", "-", "--model", model, "-t", "noise", *words)
         assert (done.returncode, done.stdout) == (2, "")
         assert words[0] in done.stderr
+
+
+@pytest.mark.parametrize("words", [["-"], ["clean.jpg", "-o", "-"], ["-", "-o", "new.jpeg"]])
+def test_a_clean_photo_is_copied_through_pipes_too(
+    clean: np.ndarray, tmp_path: Path, words: list[str]
+) -> None:
+    photo = save(clean, tmp_path / "clean.jpg", quality=90).read_bytes()
+    command = [sys.executable, "-m", "mio_cli", "restore", *words]
+    done = subprocess.run(command, input=photo, capture_output=True, check=True, timeout=120, cwd=tmp_path)
+    target = tmp_path / "new.jpeg"
+    assert (target.read_bytes() if target.exists() else done.stdout) == photo
+
+
+def test_losses_on_the_way_to_standard_output_are_told(
+    noisy: np.ndarray, model: Path, tmp_path: Path
+) -> None:
+    photo = str(tmp_path / "deep.avif")
+    assert cv2.imwrite(photo, noisy.astype(np.uint16) * 4, [cv2.IMWRITE_AVIF_DEPTH, 10])
+    command = [
+        sys.executable,
+        "-m",
+        "mio_cli",
+        "restore",
+        photo,
+        "-o",
+        "-",
+        "-t",
+        "noise",
+        "--model",
+        str(model),
+    ]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=120, cwd=tmp_path)
+    assert b"AVIF is written with 8 bits per channel" in done.stderr
 
 
 def test_a_reader_that_goes_away_is_one_plain_line(model: Path, noisy: np.ndarray, tmp_path: Path) -> None:
