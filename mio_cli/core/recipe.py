@@ -95,7 +95,10 @@ class CurriculumTable(_Table):
     """How often a task is dealt compared with one not named here, which has share 1."""
     mixed: Annotated[int, Field(ge=0)] = 0
     """How often two degradations in one photo, or those of cameras, are dealt once all seven tasks train. No
-    task is told of them, so this is for adaptive networks; the paper has none."""
+    task is told of them, so this is for networks that look for themselves; the paper has none."""
+    clean: bool = False
+    """Whether undegraded patches are dealt as if they were a task, so that good photos are left alone. The same
+    holds for them."""
 
     @field_validator("sequence")
     @classmethod

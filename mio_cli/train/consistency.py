@@ -59,7 +59,7 @@ def check_recipe(recipe: Recipe) -> None:
         with torch.device("meta"):
             net = build_network(recipe.model)
         _check_batches(recipe, net)
-        _check_mixed(recipe, net)
+        _check_untold(recipe, net)
         if recipe.optim.loss == "cross-entropy":
             _check_classifier(net)
         else:
@@ -86,13 +86,15 @@ def _check_batches(recipe: Recipe, net: nn.Module) -> None:
         )
 
 
-def _check_mixed(recipe: Recipe, net: nn.Module) -> None:
+def _check_untold(recipe: Recipe, net: nn.Module) -> None:
+    """See that samples without a task are for networks that do without one; classifiers have their own."""
     told = isinstance(net, PIP) or recipe.model.prompt == "explicit"
-    if recipe.curriculum.mixed and (told or hasattr(net, "logits")):
-        raise RecipeError(
-            "curriculum.mixed: no task names mixed degradations, so this network cannot learn from them",
-            "set it to 0",
-        )
+    for key in ("mixed", "clean"):
+        if getattr(recipe.curriculum, key) and (told or hasattr(net, "logits")):
+            raise RecipeError(
+                f"curriculum.{key}: these samples have no task, which this network has to be told",
+                "leave it out",
+            )
 
 
 def _check_classifier(net: nn.Module) -> None:

@@ -84,7 +84,7 @@ class Patches(ABC):
         patch: side of a patch in pixels.
         tiles: patches that are taken from each photo.
         count: patches in a shard.
-        clean: whether undegraded patches join as an eighth class (for the classifier).
+        clean: whether undegraded patches join as an eighth class.
         shares: how often a task is dealt compared with one that is not named.
         mixed: how often a random chain of :mod:`mio_cli.degrade.mixed` is, once all seven tasks are in.
     """

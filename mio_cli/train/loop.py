@@ -212,9 +212,10 @@ class Trainer:
 
     def _open(self) -> Patches:
         classes = getattr(self.net.config, "classes", 0)
+        classified = self.recipe.optim.loss == "cross-entropy" and classes > len(CLASS_ORDER)
         patches, self.photos, skipped = open_patches(
             self.folders, self.recipe, seed=self.seed, device=self.device,
-            clean=self.recipe.optim.loss == "cross-entropy" and classes > len(CLASS_ORDER),
+            clean=classified or self.recipe.curriculum.clean,
         )  # fmt: skip
         if skipped and self.rank == 0:
             names = ", ".join(Path(path).name for path in skipped[:5]) + (", …" if len(skipped) > 5 else "")
