@@ -97,8 +97,7 @@ class CurriculumTable(_Table):
     """How often two degradations in one photo, or those of cameras, are dealt once all seven tasks train. No
     task is told of them, so this is for networks that look for themselves; the paper has none."""
     clean: bool = False
-    """Whether undegraded patches are dealt as if they were a task, so that good photos are left alone. The same
-    holds for them."""
+    """Whether undegraded patches are dealt like a task, untold, too: good photos are to be left alone."""
 
     @field_validator("sequence")
     @classmethod
