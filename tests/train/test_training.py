@@ -207,7 +207,7 @@ def test_each_task_goes_untold_in_half_of_its_samples(photos: Path, tmp_path: Pa
     recipe = load_recipe(
         "mio-small",
         changes=[f"model.size={size}", "data.patch=32", "data.batch=8", "data.shard=8",
-                 "curriculum.kind=mixed", "curriculum.mixed=1"],
+                 "curriculum.kind=mixed", "curriculum.mixed=1", "curriculum.clean=true"],
     )  # fmt: skip
     trainer = Trainer(recipe, [photos], tmp_path)
     trainer.total = 70
@@ -221,7 +221,7 @@ def test_each_task_goes_untold_in_half_of_its_samples(photos: Path, tmp_path: Pa
     encoder.register_forward_pre_hook(listen)
     trainer.train()
     untold = told.pop(-1)
-    assert set(told) == set(range(7)), "mixed degradations have no name"
+    assert set(told) == set(range(7)), "clean patches and mixed degradations have no name"
     assert untold + told.total() == 70 * 8
     for index, task in enumerate(CLASS_ORDER):
-        assert told[index] == pytest.approx(70 / 2, abs=14), task
+        assert told[index] == pytest.approx(70 * 8 / 9 / 2, abs=14), task
