@@ -41,7 +41,8 @@ def build_network(table: ModelTable) -> nn.Module:
             raise RecipeError(f"model.size.{name}: {arch} has no such setting", f"allowed are: {sizes}")
     if table.prompt and "prompt" not in fields:
         raise RecipeError(f"model.prompt: {arch} takes no prompt", "leave model.prompt out")
-    prompt = {"prompt": table.prompt} if table.prompt else {}
+    # Said even if it is none: a network may take prompts by default.
+    prompt = {"prompt": table.prompt} if "prompt" in fields else {}
     try:
         check_config(arch, {**defaults, **table.size})
         return build_model(table.arch, **prompt, **table.size)
