@@ -13,6 +13,7 @@ from mio_cli.core.request import Request
 from mio_cli.core.tasks import Task, parse_sequence
 from mio_cli.infer.auto import TaskClassifier
 from mio_cli.infer.restorer import Restorer
+from mio_cli.train.consistency import build_network
 from mio_cli.train.loop import Trainer
 
 SMALLER = ("data.batch=2", "data.shard=2", "curriculum.period=1", "curriculum.final_period=1")
@@ -60,3 +61,11 @@ def test_every_written_recipe_is_among_them() -> None:
     assert {"classifier", "mio-small", "mio-classifier", "pip-restormer", "pip-nafnet"} <= set(written_out())
     assert set(written_out()) <= set(NAMES)
     assert len(NAMES) == 7 * (2 * 3 + 1) + len(written_out())
+
+
+def test_recipes_without_a_prompt_train_networks_without_one() -> None:
+    """Also where a network takes prompts unless told otherwise."""
+    for name in ("compact-M", "compact-S", "compact-single:noise", "restormer-S", "nafnet-M"):
+        net = build_network(load_recipe(name, profile="smoke").model)
+        assert getattr(net, "prompt", None) is None, name
+    assert build_network(load_recipe("compact-S-EP", profile="smoke").model).config.prompt == "explicit"
