@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 
 from mio_cli.core.tasks import UNDO_ORDER, Task
 from mio_cli.degrade import degrade, draw
-from mio_cli.degrade.common import Range, quantise
+from mio_cli.degrade.common import Range, draw_integers, quantise
 
 CAPTURE_ORDER = UNDO_ORDER[::-1]
 
@@ -46,8 +46,8 @@ REACH = 10
 def random_chain(generator: Generator) -> Chain:
     """Two different degradations, each in its camera form as often as not, or one in its camera form."""
     if _uniform(generator) < 1 / 3:
-        task = list(_CAMERA)[_integer(generator, len(_CAMERA))]
-        return ((task, True),)
+        [index] = draw_integers(0, len(_CAMERA) - 1, 1, generator)
+        return ((list(_CAMERA)[index], True),)
     first, second = torch.randperm(len(CAPTURE_ORDER), generator=generator)[:2].sort().values.tolist()
     tasks = CAPTURE_ORDER[first], CAPTURE_ORDER[second]
     return tuple((task, task in _CAMERA and _uniform(generator) < 0.5) for task in tasks)
@@ -73,10 +73,6 @@ def _uniform(generator: Generator) -> float:
 
 def _between(low: float, high: float, generator: Generator) -> float:
     return low + (high - low) * _uniform(generator)
-
-
-def _integer(generator: Generator, bound: int) -> int:
-    return int(torch.randint(bound, (), generator=generator))
 
 
 def sensor_noise(x: Tensor, generator: Generator) -> Tensor:
@@ -111,15 +107,18 @@ def lens_or_hand(x: Tensor, generator: Generator) -> Tensor:
 def resized(x: Tensor, generator: Generator) -> Tensor:
     """Reduced up to four times and enlarged again, each with one of three filters."""
     filters = ("area", "bilinear", "bicubic")
-    size = x.shape[-2:]
+    size = list(x.shape[-2:])
     scale = _between(1.3, 4, generator)
-    small = _resampled(x, [max(1, round(side / scale)) for side in size], filters[_integer(generator, 3)])
-    return _resampled(quantise(small), list(size), filters[1 + _integer(generator, 2)])
+    for side, first in (([max(1, round(length / scale)) for length in size], 0), (size, 1)):
+        [index] = draw_integers(first, len(filters) - 1, 1, generator)
+        # Area averages already; the others would skip pixels where they reduce.
+        x = quantise(F.interpolate(x, side, mode=filters[index], antialias=filters[index] != "area"))
+    return x
 
 
 def saved_twice(x: Tensor, generator: Generator) -> Tensor:
     """Compressed as JPEG, cut by some rows and columns, and compressed again: two grids of blocks."""
-    down, right = _integer(generator, 8), _integer(generator, 8)
+    down, right = draw_integers(0, 7, 2, generator).tolist()
     for shift in ((-down, -right), (down, right)):
         quality = torch.full((len(x),), _between(30, 85, generator))
         x = degrade(Task.JPEG, x, {"quality": quality}, generator).roll(shift, dims=(-2, -1))
@@ -146,9 +145,3 @@ def _filtered(x: Tensor, kernel: Tensor) -> Tensor:
     reach = len(kernel) // 2
     planes = F.pad(x, (reach,) * 4, mode="reflect").flatten(0, 1)[:, None]
     return F.conv2d(planes, kernel[None, None]).unflatten(0, x.shape[:2])[:, :, 0]
-
-
-def _resampled(x: Tensor, size: list[int], mode: str) -> Tensor:
-    if mode == "area":
-        return F.interpolate(x, size=size, mode="area")
-    return F.interpolate(x, size=size, mode=mode, antialias=True, align_corners=False)

@@ -203,7 +203,10 @@ class _File:
     def _write_output(self, picture: Picture) -> None:
         if self.outcome.status == "copied" and self._keeps_format(picture):
             original = self._original()
-            _write_stream(original) if self.target == STREAM else _copy(original, self.target)
+            if self.target == STREAM:
+                _write_stream(original)
+            else:
+                _copy(original, self.target)
         elif self.target == STREAM:
             _write_stream(encode_picture(picture))
             self.outcome.notes += losses(picture)

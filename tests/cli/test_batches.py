@@ -204,19 +204,8 @@ def test_losses_on_the_way_to_standard_output_are_told(
 ) -> None:
     photo = str(tmp_path / "deep.avif")
     assert cv2.imwrite(photo, noisy.astype(np.uint16) * 4, [cv2.IMWRITE_AVIF_DEPTH, 10])
-    command = [
-        sys.executable,
-        "-m",
-        "mio_cli",
-        "restore",
-        photo,
-        "-o",
-        "-",
-        "-t",
-        "noise",
-        "--model",
-        str(model),
-    ]
+    words = [photo, "-o", "-", "-t", "noise", "--model", str(model)]
+    command = [sys.executable, "-m", "mio_cli", "restore", *words]
     done = subprocess.run(command, capture_output=True, check=True, timeout=120, cwd=tmp_path)
     assert b"AVIF is written with 8 bits per channel" in done.stderr
 
