@@ -21,9 +21,9 @@ from mio_cli.hub.describe import prompt_modes
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import CONFIG, WEIGHTS, sha256
 from mio_cli.infer.auto import Decision, decide
-from mio_cli.infer.engine import to_tensor
 from mio_cli.infer.published import forward_published
 from mio_cli.infer.restorer import Restorer
+from mio_cli.infer.transfer import to_tensor
 
 EXPLICIT, CLASSIFIED, AUTO, ADAPTIVE, PLAIN = "explicit", "classified", "auto", "adaptive", "plain"
 CHOICES = (EXPLICIT, CLASSIFIED, AUTO, ADAPTIVE)
@@ -157,7 +157,7 @@ class ModelMethod:
             return self.restorer.restore(seen, Request(prompts, adaptive=not prompts)).photo
         engine = self.restorer.engine
         prompt = engine.prompt_images({CLASS_ORDER.index(task): 1.0 for task in decision.tasks})
-        x = to_tensor(np.ascontiguousarray(seen), engine.device)
+        x = to_tensor([seen], engine.device)
         with torch.inference_mode():
             y = forward_published(engine.net, x, None if prompt is None else prompt.to(engine.device))
         return np.ascontiguousarray(y[0].permute(1, 2, 0).clamp(0, 1).float().cpu().numpy())

@@ -18,7 +18,8 @@ from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.hub.folder import load_model_folder, read_config
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import DEFAULT_CLASSIFIER
-from mio_cli.infer.engine import choose_device, to_tensor
+from mio_cli.infer.engine import choose_device
+from mio_cli.infer.transfer import to_tensor
 
 CONFIDENT = 0.6
 """From this probability on, auto trusts the classifier and uses the task's prompt."""
@@ -122,11 +123,11 @@ class TaskClassifier:
         least = self.net.spec.minimum
         grow = [(0, max(0, least - side)) for side in photo.shape[:2]]
         photo = np.pad(photo, (*grow, (0, 0)), mode="edge") if grow != [(0, 0), (0, 0)] else photo
-        crops = [to_tensor(np.ascontiguousarray(crop), self.device) for crop in _crops(photo)]
+        crops = to_tensor(_crops(photo), self.device)
         if isinstance(self.net, CompactClassifier):
-            return self.net.logits(torch.stack(crops, dim=1))[0].float().cpu()
+            return self.net.logits(crops[None])[0].float().cpu()
         # The published classifier ends in a mean and a linear layer, so means of crops are the photo's.
-        return self.net.logits(torch.cat(crops)).mean(dim=0).float().cpu()
+        return self.net.logits(crops).mean(dim=0).float().cpu()
 
 
 def _crops(photo: np.ndarray) -> list[np.ndarray]:

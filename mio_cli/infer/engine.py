@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,11 +17,16 @@ from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, task_prompt
 from mio_cli.infer.tiles import BLEND, Span, plan_axis, round_up
+from mio_cli.infer.transfer import Download, to_tensor
 
 TILES = (1024, 512, 256)
 """Sides of tiles in pixels, of which the largest that fits into the free memory is taken. With the largest
 the compact network needs about half a gigabyte. There are few sizes, so that a little more or less free
 memory changes neither the tiles nor, by rounding, the result."""
+
+BATCHES = (8, 4, 2, 1)
+"""Tiles at a time on CUDA, of which the most that fit into the free memory are taken. On the CPU it is one:
+more gain nothing there (benchmarks/README.md)."""
 
 PROBE = 128
 """Side of the patch by which a network's need of memory is measured."""
@@ -29,11 +35,22 @@ HALO = 48
 """Pixels of context kept around a tile's part of the result. The compact network's receptive field is
 larger, but what lies farther away changes a pixel by less than 1/255 (measured, see tests)."""
 
-STRIP = 512
-"""Rows of a photo the prompt extractor looks at in one go."""
+BLOCK = 1024
+"""Side of the part of a photo that the prompt extractor looks at in one go."""
 
 Advance = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
+
+Tile = tuple[Span, Span]
+"""Rows and columns."""
+
+
+class _Batch(NamedTuple):
+    """Tiles under way, and the precision that they are computed in."""
+
+    tiles: Sequence[Tile]
+    precision: torch.dtype
+    result: Download
 
 
 def choose_device(name: str | torch.device | None = None) -> torch.device:
@@ -52,11 +69,6 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
-def to_tensor(photo: np.ndarray, device: torch.device) -> Tensor:
-    """H×W×3 float32 → 1×3×H×W on ``device``, channels_last without a copy on the CPU."""
-    return torch.from_numpy(photo).permute(2, 0, 1)[None].to(device)
-
-
 def _pad(photo: np.ndarray, height: int, width: int) -> np.ndarray:
     """Extend H×W×3 to ``height``×``width`` by reflection, as far as the photo reaches, then by repetition."""
     while photo.shape[:2] != (height, width):
@@ -71,6 +83,19 @@ def _pad(photo: np.ndarray, height: int, width: int) -> np.ndarray:
     return photo
 
 
+def _blocks(length: int) -> Iterator[tuple[slice, slice]]:
+    """Cover an axis for the prompt extractor: pixels that it looks at, and features of these that count.
+
+    One feature is 8 pixels. A block gets one more on each inner side, where the zero padding of convolutions
+    is felt, and drops it again. A remainder too short for a block of its own goes with the last one.
+    """
+    starts = range(0, max(1, length - 16), BLOCK)
+    for start in starts:
+        first, last = start == 0, start == starts[-1]
+        pixels = slice(start if first else start - 8, length if last else start + BLOCK + 8)
+        yield pixels, slice(0 if first else 1, None if last else -1)
+
+
 class Engine:
     """A network on a device, ready for whole photos.
 
@@ -78,7 +103,8 @@ class Engine:
         net: a network of :mod:`mio_cli.arch` with weights, in evaluation mode.
         device: where to run (default: CUDA if there is one).
         tile: side of a tile in pixels; by default the largest of :data:`TILES` that the free memory
-            allows when the first photo comes. Halved, with a note, when memory runs out.
+            allows when the first photo comes. Halved when memory runs out even for a single one.
+        batch: tiles at a time; see :data:`BATCHES` for the default. Halved when memory runs out.
         halo: context around a tile in pixels.
         note: called with a sentence when something had to be done differently than asked.
 
@@ -93,6 +119,7 @@ class Engine:
         *,
         device: torch.device | None = None,
         tile: int | None = None,
+        batch: int | None = None,
         halo: int = HALO,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
@@ -101,6 +128,7 @@ class Engine:
         self.net = net.to(self.device)
         self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
+        self.batch = batch or (None if self.device.type == "cuda" else 1)
         half = self.device.type == "cuda" and self.spec.fp16
         self.precision = torch.float16 if half else torch.float32
 
@@ -139,23 +167,13 @@ class Engine:
         return tuple(image + task for image, task in zip(seen, named, strict=True))
 
     def _mean_features(self, extract: PromptExtractor, photo: np.ndarray) -> Tensor:
-        """``extract(photo)`` for an H×W×3 photo, in strips: the same number but for rounding."""
+        """``extract(photo)`` for an H×W×3 photo, block by block: the same number but for rounding."""
         photo = _pad(photo, max(photo.shape[0], 16), max(photo.shape[1], 16))
-        rows = photo.shape[0]
-        total, count = torch.zeros(1), 0
-        for first in range(0, rows, STRIP):
-            # A remainder too short for a strip of its own goes with the last one.
-            last = first + STRIP + 16 >= rows
-            # One row of features is 8 rows of photo. A strip gets one more row of features on each
-            # inner side, where the zero padding of its convolutions is felt, and drops it again.
-            above = 8 if first else 0
-            strip = photo[first - above : rows if last else first + STRIP + 8]
-            features = extract.feature_map(to_tensor(strip, self.device))
-            features = features[:, :, 1 if above else 0 : None if last else -1]
-            total = total.to(self.device, torch.float64) + features.sum(dim=(2, 3), dtype=torch.float64)
+        total, count = torch.zeros(1, dtype=torch.float64, device=self.device), 0
+        for (rows, tall), (columns, wide) in product(*map(_blocks, photo.shape[:2])):
+            features = extract.feature_map(to_tensor([photo[rows, columns]], self.device))[:, :, tall, wide]
+            total = total + features.sum(dim=(2, 3), dtype=torch.float64)
             count += features.shape[2] * features.shape[3]
-            if last:
-                break
         return (total / count).float()
 
     @torch.inference_mode()
@@ -171,87 +189,122 @@ class Engine:
             MioError: memory runs out even with the smallest tiles, or the network returns NaN.
         """
         photo = np.ascontiguousarray(photo, dtype=np.float32)
-        code = self.code(photo, prompt)
-        if self.tile is None:
-            self.tile = self._choose_tile(photo, code)
+        told = False
         while True:
             try:
-                return self._run_tiles(photo, code, self.tile, advance)
+                code = self.code(photo, prompt)
+                self._choose_sizes(photo, code)
+                return self._run_tiles(photo, code, advance)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _out_of_memory(error):
                     raise
-                smaller = round_up(min(self.tile, max(photo.shape[:2])) // 2, self.spec.multiple)
-                if smaller <= 2 * self.halo + 6 * BLEND + self.spec.multiple:
-                    raise MioError(
-                        "not enough memory even for small tiles", hint="close other programs"
-                    ) from None
-                self.note(f"memory ran out; going on with tiles of {smaller} instead of {self.tile} pixels")
-                self.tile = smaller
+            # Only now, for until here the error held on to the features that were too many.
+            sizes = self._shrink(max(photo.shape[:2]))
+            if not told:
+                self.note(f"memory ran out; going on with {sizes}")
+                told = True
 
-    def _choose_tile(self, photo: np.ndarray, code: PromptCode | Tensor | None) -> int:
-        """The largest tile that fits into the free memory, measured with a patch of ``photo``."""
+    def _shrink(self, longest: int) -> str:
+        """Halve the batch or else the tile, for a photo of sides up to ``longest``; say what comes now."""
+        if self.batch is not None and self.batch > 1:
+            self.batch //= 2
+            return f"batches of {self.batch} instead of {2 * self.batch} tiles"
+        larger = min(self.tile or 0, longest)
+        smaller = round_up(larger // 2, self.spec.multiple)
+        if smaller <= 2 * self.halo + 6 * BLEND + self.spec.multiple:
+            raise MioError("not enough memory even for small tiles", hint="close other programs")
+        before, self.tile = self.tile, smaller
+        return f"tiles of {smaller} instead of {before} pixels"
+
+    def _choose_sizes(self, photo: np.ndarray, code: PromptCode | Tensor | None) -> None:
+        """The largest tile and batch that fit into the free memory, measured with a patch of ``photo``."""
+        if self.tile is not None and self.batch is not None:
+            return
         free = free_memory(self.device)
         if free is None:
-            return TILES[0]
+            self.tile, self.batch = self.tile or TILES[0], self.batch or 1
+            return
         side = round_up(max(PROBE, self.spec.minimum), self.spec.multiple)
-        patch = to_tensor(_pad(photo[:side, :side], side, side), self.device)
-        need = bytes_per_pixel(self.net, patch, *(() if code is None else (code,)))
-        tile = next((tile for tile in TILES if need * tile**2 <= SHARE * free), TILES[-1])
-        if tile < min(TILES[0], max(photo.shape[:2])):
-            self.note(f"little memory is free ({free / 1e9:.1f} GB); using tiles of {tile} pixels")
-        return tile
+        patch = to_tensor([_pad(photo[:side, :side], side, side)], self.device)
+        pixels = SHARE * free / bytes_per_pixel(self._forward, patch, code)
+        if self.tile is None:
+            self.tile = next((tile for tile in TILES if tile**2 <= pixels), TILES[-1])
+            if self.tile < min(TILES[0], max(photo.shape[:2])):
+                self.note(f"little memory is free ({free / 1e9:.1f} GB); using tiles of {self.tile} pixels")
+        if self.batch is None:
+            self.batch = next((batch for batch in BATCHES if batch * self.tile**2 <= pixels), 1)
 
-    def _run_tiles(
-        self, photo: np.ndarray, code: PromptCode | Tensor | None, tile: int, advance: Advance
-    ) -> np.ndarray:
-        height, width = photo.shape[:2]
+    def _run_tiles(self, photo: np.ndarray, code: PromptCode | Tensor | None, advance: Advance) -> np.ndarray:
         multiple = self.spec.multiple
-        tile = round_up(max(tile, self.spec.minimum), multiple)
-        rows, columns = (plan_axis(side, tile, self.halo, multiple) for side in (height, width))
-        total, done = len(rows) * len(columns), 0
+        tile = round_up(max(self.tile or TILES[0], self.spec.minimum), multiple)
+        rows, columns = (plan_axis(side, tile, self.halo, multiple) for side in photo.shape[:2])
+        tiles = list(product(rows, columns))
         # A single tile needs no blending, so its result is the answer and no second buffer is filled.
-        result = np.zeros_like(photo) if total > 1 else photo
-        for row in rows:
-            for column in columns:
-                restored = self._run_tile(photo, row, column, code)
-                if total == 1:
-                    result = restored
-                else:
-                    area = result[row.start : row.stop, column.start : column.stop]
-                    high, wide = area.shape[:2]
-                    weight = row.weight[:high, None] * column.weight[None, :wide]
-                    area += restored * weight[:, :, None]
-                done += 1
-                advance(done, total)
+        result = np.zeros_like(photo) if len(tiles) > 1 else photo
+        for done, ((row, column), restored) in enumerate(self._restored(photo, tiles, code), 1):
+            if len(tiles) == 1:
+                result = restored
+            else:
+                area = result[row.start : row.stop, column.start : column.stop]
+                high, wide = area.shape[:2]
+                weight = row.weight[:high, None] * column.weight[None, :wide]
+                area += restored * weight[:, :, None]
+            advance(done, len(tiles))
         return np.clip(result, 0, 1, out=result)
 
-    def _run_tile(
-        self, photo: np.ndarray, row: Span, column: Span, code: PromptCode | Tensor | None
-    ) -> np.ndarray:
-        """The network on one tile, cropped to the photo: h×w×3 float32."""
-        part = photo[row.start : row.stop, column.start : column.stop]
+    def _restored(
+        self, photo: np.ndarray, tiles: Sequence[Tile], code: PromptCode | Tensor | None
+    ) -> Iterator[tuple[Tile, np.ndarray]]:
+        """Each tile and the network's result, cropped to the photo: h×w×3 float32.
+
+        A batch is awaited when the next one is under way, so that CUDA does not wait for the blending.
+        """
+        size = self.batch or 1
+        before: _Batch | None = None
+        for first in range(0, len(tiles), size):
+            batch = self._start(photo, tiles[first : first + size], code)
+            if before is not None:
+                yield from self._finish(before, photo, code)
+            before = batch
+        if before is not None:
+            yield from self._finish(before, photo, code)
+
+    def _start(self, photo: np.ndarray, tiles: Sequence[Tile], code: PromptCode | Tensor | None) -> _Batch:
+        x = to_tensor([self._cut(photo, *tile) for tile in tiles], self.device)
+        return _Batch(tiles, self.precision, Download(self._forward(x, code)))
+
+    def _finish(
+        self, batch: _Batch, photo: np.ndarray, code: PromptCode | Tensor | None
+    ) -> Iterator[tuple[Tile, np.ndarray]]:
+        """Wait for a batch; what overflowed in half precision is done again, and from then on, in fp32."""
+        y = batch.result.wait()
+        if not torch.isfinite(y).all():
+            if batch.precision == torch.float32:
+                raise MioError(
+                    "the network returned values that are not numbers", hint="check it: mio models verify"
+                )
+            if self.precision != torch.float32:
+                self.note("half precision overflowed; going on in full precision")
+                self.precision = torch.float32
+            yield from self._finish(self._start(photo, batch.tiles, code), photo, code)
+            return
+        for (row, column), restored in zip(batch.tiles, y.permute(0, 2, 3, 1).numpy(), strict=True):
+            height, width = photo[row.start : row.stop, column.start : column.stop].shape[:2]
+            yield (row, column), restored[:height, :width]
+
+    def _cut(self, photo: np.ndarray, row: Span, column: Span) -> np.ndarray:
+        """A tile of the photo, padded to a size that the network takes; all tiles of a photo are alike."""
         size = row.stop - row.start, column.stop - column.start
         if self.spec.square:
             size = max(size), max(size)
         height, width = (round_up(max(side, self.spec.minimum), self.spec.multiple) for side in size)
-        x = to_tensor(_pad(part, height, width), self.device)
-        y = self._forward(x, code)
-        return y[0].permute(1, 2, 0)[: part.shape[0], : part.shape[1]].float().cpu().numpy()
+        return _pad(photo[row.start : row.stop, column.start : column.stop], height, width)
 
     def _forward(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
-        """The network in :attr:`precision`; fp16 that overflows is done again, and from then on, in fp32."""
+        """The network in :attr:`precision`."""
         half = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision, enabled=half):
-            y = self.net(x) if code is None else self.net(x, code)
-        if torch.isfinite(y).all():
-            return y
-        if not half:
-            raise MioError(
-                "the network returned values that are not numbers", hint="check it: mio models verify"
-            )
-        self.note("half precision overflowed; going on in full precision")
-        self.precision = torch.float32
-        return self._forward(x, code)
+            return self.net(x) if code is None else self.net(x, code)
 
 
 def _out_of_memory(error: BaseException) -> bool:

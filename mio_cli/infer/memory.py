@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -113,7 +113,7 @@ class _LiveBytes(TorchDispatchMode):
         return result
 
 
-def bytes_per_pixel(net: nn.Module, x: Tensor, *others: object) -> float:
+def bytes_per_pixel(net: Callable[..., Tensor], x: Tensor, *others: object) -> float:
     """Memory that ``net(x, *others)`` takes at once, for each pixel of ``x``, by running it.
 
     ``x`` can be small: for a network that does not look at all pixels at once the number is the same for

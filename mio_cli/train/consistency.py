@@ -88,10 +88,13 @@ def _check_batches(recipe: Recipe, net: nn.Module) -> None:
 
 
 def _check_untold(recipe: Recipe, net: nn.Module) -> None:
-    """See that samples without a task are for networks that do without one; classifiers have their own."""
+    """See that samples without a task are for networks that do without one.
+
+    A classifier may be unsure of mixed samples; whether clean ones are a class of it is its own affair.
+    """
     told = isinstance(net, PIP) or recipe.model.prompt == "explicit"
-    for key in ("mixed", "clean"):
-        if getattr(recipe.curriculum, key) and (told or hasattr(net, "logits")):
+    for key, unfit in (("mixed", told), ("clean", told or hasattr(net, "logits"))):
+        if getattr(recipe.curriculum, key) and unfit:
             raise RecipeError(
                 f"curriculum.{key}: these samples have no task, which this network has to be told",
                 "leave it out",

@@ -16,7 +16,7 @@ from mio_cli.arch.prompts import PromptEncoder
 from mio_cli.core.recipe import Recipe
 from mio_cli.core.tasks import CLASS_ORDER, parse_sequence
 from mio_cli.infer.prompting import task_prompt
-from mio_cli.train.data import Batch
+from mio_cli.train.data import MIXED_INDEX, Batch
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 """Loss of each sample, N."""
@@ -77,7 +77,12 @@ def objective_for(recipe: Recipe, net: nn.Module) -> Objective:
 def _classification(recipe: Recipe) -> Objective:
     def classification(step_net: nn.Module, batch: Batch) -> Tensor:
         probabilities = step_net(batch.tiles if recipe.data.tiles > 1 else batch.degraded).float()
-        return F.nll_loss(probabilities.clamp_min(1e-8).log(), batch.label, reduction="none")
+        logarithms = probabilities.clamp_min(1e-8).log()
+        mixed = batch.label == MIXED_INDEX
+        # Of a mixed sample the classifier shall be unsure: each of the tasks is as good an answer as another.
+        unsure = -logarithms[:, : len(CLASS_ORDER)].mean(dim=1)
+        named = F.nll_loss(logarithms, batch.label.where(~mixed, 0), reduction="none")
+        return torch.where(mixed, unsure, named)
 
     return classification
 

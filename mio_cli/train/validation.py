@@ -16,7 +16,8 @@ from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form
 from mio_cli.evaluate.metrics import psnr, to_8bit
 from mio_cli.evaluate.testset import degrade_photo, read_depth
-from mio_cli.infer.engine import Engine, to_tensor
+from mio_cli.infer.engine import Engine
+from mio_cli.infer.transfer import to_tensor
 from mio_cli.io import photos_in, read_picture
 
 SIDE = 256
@@ -97,7 +98,7 @@ def _restore(engine: Engine, sample: Sample) -> np.ndarray:
 @torch.inference_mode()
 def _names(net: nn.Module, sample: Sample, device: torch.device) -> float:
     """1 if the classifier names the sample's task, else 0."""
-    return float(net(to_tensor(sample.seen, device)).argmax().item() == CLASS_ORDER.index(sample.task))
+    return float(net(to_tensor([sample.seen], device)).argmax().item() == CLASS_ORDER.index(sample.task))
 
 
 def _summary(scores: Sequence[tuple[Task, float]]) -> dict[str, float]:

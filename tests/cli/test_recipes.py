@@ -145,7 +145,7 @@ def test_a_wrong_file_is_named_with_its_key_and_what_is_allowed(
         ("classifier", ["optim.loss=l1"], "use cross-entropy"),
         ("restormer-M-EP", ["curriculum.clean=true"], "curriculum.clean: these samples have no task"),
         ("pip-nafnet", ["curriculum.mixed=1"], "curriculum.mixed: these samples have no task"),
-        ("mio-classifier", ["curriculum.mixed=1"], "curriculum.mixed: these samples have no task"),
+        ("mio-classifier", ["curriculum.clean=true"], "curriculum.clean: these samples have no task"),
         ("restormer-M", ["model.size.inp_channels=6"], "6 channels"),
         ("restormer-S", ["optim"], "write for example --set optim.lr=1e-4"),
         ("restormer-X", [], "compact, nafnet, promptir, restormer, srresnet, swinir, uformer"),

@@ -22,7 +22,7 @@ from mio_cli.infer import memory
 from mio_cli.infer.engine import TILES, Engine
 
 SHORT_OF_MEMORY = """
-import resource
+import json, resource
 import numpy as np, torch
 from mio_cli.infer.engine import Engine
 from tests.infer.networks import lively
@@ -35,13 +35,15 @@ engine = Engine(net, device=torch.device("cpu"), tile=1024, note=notes.append)
 photo = np.random.default_rng(0).random((1024, 1024, 3), dtype=np.float32)
 whole = engine(photo)
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-for megabytes in (100, 1):
+for megabytes, tile, batch in ((100, 1024, 1), (100, 512, 8), (1, 1024, 1)):
     resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, resource.RLIM_INFINITY))
-    engine.tile = 1024
+    engine.tile, engine.batch = tile, batch
     try:
-        print(abs(engine(photo) - whole).max() < 1e-5, engine.tile, len(notes), notes[0])
+        same = abs(engine(photo) - whole).max() < 1e-5
+        print(json.dumps({"same": bool(same), "tile": engine.tile, "batch": engine.batch, "notes": notes}))
     except Exception as error:
         print(type(error).__name__, error)
+    notes.clear()
 """
 
 MEMORY_OF_A_PASS = """
@@ -146,11 +148,22 @@ def test_when_memory_runs_out_the_tiles_shrink_until_they_fit() -> None:
         [sys.executable, "-c", SHORT_OF_MEMORY],
         capture_output=True, text=True, timeout=300, env=os.environ | environment,
     )  # fmt: skip
-    enough, scarce = done.stdout.splitlines()
-    same, tile, count, note = enough.split(" ", 3)
-    assert (same, int(tile) in (256, 512), int(count) >= 1) == ("True", True, True)
-    assert note == "memory ran out; going on with tiles of 512 instead of 1024 pixels"
+    single, several, scarce = done.stdout.splitlines()
+    found = json.loads(single)
+    assert (found["same"], found["tile"] in (256, 512), found["batch"]) == (True, True, 1)
+    assert found["notes"] == ["memory ran out; going on with tiles of 512 instead of 1024 pixels"]
+    found = json.loads(several)
+    assert (found["same"], found["tile"] in (256, 512), found["batch"] < 8) == (True, True, True)
+    assert found["notes"] == ["memory ran out; going on with batches of 4 instead of 8 tiles"], "told once"
     assert scarce.startswith("MioError not enough memory"), scarce
+
+
+@pytest.mark.parametrize("shape", [(600, 12_000), (12_000, 600)])
+def test_to_look_at_a_panorama_takes_no_more_memory_than_a_tile(shape: tuple[int, int]) -> None:
+    engine = Engine(build_model("compact", prompt="adaptive").eval())
+    with torch.inference_mode(), memory._LiveBytes() as live:
+        engine.code(np.full((*shape, 3), 0.5, np.float32), None)
+    assert live.peak < 200e6
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="that is where memory is returned too eagerly")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from mio_cli.arch.prompts import PromptExtractor
 from mio_cli.core.errors import MioError
-from mio_cli.infer.engine import STRIP, Engine, to_tensor
+from mio_cli.infer.engine import BLOCK, Engine
 from mio_cli.infer.tiles import plan_axis
+from mio_cli.infer.transfer import to_tensor
 from tests.infer.networks import lively
 
 
@@ -52,16 +53,22 @@ def test_tiled_equals_untiled_within_the_receptive_field(mode: str | None) -> No
     np.testing.assert_allclose(tiled, whole, atol=2e-6)
 
 
-@pytest.mark.parametrize("rows", [16, 37, STRIP + 3, STRIP + 17, 2 * STRIP, 2 * STRIP + 29])
-def test_prompt_code_in_strips_is_the_whole_photos(rows: int) -> None:
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (16, 45), (37, 16), (BLOCK + 3, 45), (45, BLOCK + 17), (2 * BLOCK, 33), (33, 2 * BLOCK + 29),
+        (BLOCK + 40, BLOCK + 24),
+    ],
+)  # fmt: skip
+def test_the_prompt_code_by_blocks_is_the_whole_photos(rows: int, columns: int) -> None:
     torch.manual_seed(0)
     extract = PromptExtractor(3)
     engine = Engine(lively(prompt="adaptive", widths=(4, 4), encoder=(1,), decoder=(1,)))
-    photo = np.random.default_rng(1).random((rows, 45, 3), dtype=np.float32)
+    photo = np.random.default_rng(1).random((rows, columns, 3), dtype=np.float32)
     with torch.inference_mode():
-        whole = extract(to_tensor(photo, torch.device("cpu")))
-        strips = engine._mean_features(extract, photo)
-    torch.testing.assert_close(strips, whole, rtol=1e-5, atol=1e-6)
+        whole = extract(to_tensor([photo], torch.device("cpu")))
+        blocks = engine._mean_features(extract, photo)
+    torch.testing.assert_close(blocks, whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (8, 8), (3, 300)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 from collections import Counter
@@ -26,9 +27,9 @@ from mio_cli.hub.folder import load_model_folder
 from mio_cli.infer.restorer import Restorer
 from mio_cli.io import read_picture
 from mio_cli.train.cache import PhotoCache
-from mio_cli.train.data import DegradedPatches
+from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches
 from mio_cli.train.loop import Trainer
-from mio_cli.train.objective import decoupling, smooth_l1
+from mio_cli.train.objective import decoupling, objective_for, smooth_l1
 from mio_cli.train.progress import Progress
 from mio_cli.train.schedule import learning_rate, period_at
 from tests.train.runs import ONE_THREAD, command, run
@@ -225,3 +226,24 @@ def test_each_task_goes_untold_in_half_of_its_samples(photos: Path, tmp_path: Pa
     assert untold + told.total() == 70 * 8
     for index, task in enumerate(CLASS_ORDER):
         assert told[index] == pytest.approx(70 * 8 / 9 / 2, abs=14), task
+
+
+def test_a_classifier_is_to_be_unsure_of_mixed_samples() -> None:
+    """Whatever single task it names for them is wrong, and "clean" most of all."""
+    recipe = load_recipe("mio-classifier")
+    assert recipe.curriculum.mixed, "the shipped classifier learns from mixed samples"
+    uniform = [1 / 7] * 7 + [0.0]
+    answers = torch.tensor([uniform, [0.0] * 4 + [1.0] + [0.0] * 3, [0.02] * 7 + [0.86]])
+    loss = objective_for(recipe, build_model("compact-classifier"))
+    patch = torch.rand(3, 3, 32, 32)
+
+    class Answers(nn.Module):
+        def forward(self, tiles: Tensor) -> Tensor:
+            return answers
+
+    of = {name: loss(Answers(), Batch(patch, patch, patch[:, None], torch.full((3,), index)))
+          for name, index in {"mixed": MIXED_INDEX, "haze": 4, "clean": CLEAN_INDEX}.items()}  # fmt: skip
+    assert of["mixed"].argmin() == 0
+    assert of["mixed"][0] == pytest.approx(math.log(7), abs=1e-4), "the least that is possible"
+    assert of["haze"].argmin() == 1
+    assert of["clean"].argmin() == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.conftest import Mio, load, save
-from tests.web.conftest import Demo
+from tests.web.conftest import Demo, running
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(
@@ -81,10 +80,38 @@ class Page:
         drag = ActionChains(self.driver).move_to_element(slider).click_and_hold()
         drag.move_by_offset(round((share - 0.5) * 2 * middle), 0).release().perform()
 
-    def seen(self) -> np.ndarray:
+    def cut(self) -> float:
+        """Where the line stands, in percent of the width, as the eye sees it."""
+        return self.driver.execute_script(
+            """
+            const line = document.querySelector(".line").getBoundingClientRect();
+            const stage = document.querySelector(".stage").getBoundingClientRect();
+            return 100 * (line.x + line.width / 2 - stage.x) / stage.width;
+            """
+        )
+
+    def seen(self, part: str = ".stage") -> np.ndarray:
         """What the comparison shows, uint8 H×W×3."""
-        stage = self.driver.find_element(By.CSS_SELECTOR, ".stage")
+        stage = self.driver.find_element(By.CSS_SELECTOR, part)
         return np.asarray(Image.open(BytesIO(stage.screenshot_as_png)).convert("RGB"))
+
+    def touch(self, *places: tuple[float, float]) -> None:
+        """Put a finger down, move it over these places of the window, and lift it."""
+        for kind, points in (
+            ("Start", places[:1]), *(("Move", [place]) for place in places[1:]), ("End", []),
+        ):  # fmt: skip
+            points = [{"x": x, "y": y} for x, y in points]
+            self.driver.execute_cdp_cmd(
+                "Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points}
+            )
+
+    def drop(self, *paths: Path) -> None:
+        """Drop files and folders, as from a file manager."""
+        at = self.part("drop").rect
+        data = {"items": [], "files": list(map(str, paths)), "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            place = {"x": at["x"] + 20, "y": at["y"] + 20}
+            self.driver.execute_cdp_cmd("Input.dispatchDragEvent", {"type": kind, "data": data, **place})
 
     def download(self) -> bytes:
         self.part("download").click()
@@ -189,19 +216,7 @@ def test_several_files_one_of_them_bad(
     save(noisy, tmp_path / "a.png")
     (tmp_path / "bad.jpg").write_text("not a photo")
     save(clean, tmp_path / "clean.jpg", quality=97, subsampling=0)
-    # Dropped, as from a file manager.
-    files = {path.name: base64.b64encode(path.read_bytes()).decode() for path in sorted(tmp_path.iterdir())}
-    page.driver.execute_script(
-        """
-        const dropped = new DataTransfer();
-        for (const [name, data] of Object.entries(arguments[0])) {
-          dropped.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
-        }
-        document.getElementById("drop").dispatchEvent(
-          new DragEvent("drop", { dataTransfer: dropped, bubbles: true, cancelable: true }));
-        """,
-        files,
-    )
+    page.drop(*sorted(tmp_path.iterdir()))
     page.wait_restored("noise")
     page.select("bad.jpg")
     page.wait(lambda: page.text("status") == "failed")
