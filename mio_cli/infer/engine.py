@@ -109,8 +109,8 @@ class Engine:
         note: called with a sentence when something had to be done differently than asked.
 
     Attributes:
-        precision: what convolutions compute in: fp16 on CUDA where the network's spec allows it (not tried
-            on a GPU yet), else fp32. Given up, with a note, when a result is not finite.
+        precision: what convolutions compute in: fp16 on CUDA where the network's spec allows it, else fp32.
+            Given up, with a note, when a result is not finite.
     """
 
     def __init__(
@@ -176,6 +176,8 @@ class Engine:
             count += features.shape[2] * features.shape[3]
         return (total / count).float()
 
+    # CUDA chooses the same kernel each time, and fp32 means fp32: by default convolutions round to ten bits.
+    @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     @torch.inference_mode()
     def __call__(
         self, photo: np.ndarray, prompt: Tensor | None = None, advance: Advance = lambda done, total: None
@@ -226,13 +228,14 @@ class Engine:
             return
         side = round_up(max(PROBE, self.spec.minimum), self.spec.multiple)
         patch = to_tensor([_pad(photo[:side, :side], side, side)], self.device)
-        pixels = SHARE * free / bytes_per_pixel(self._forward, patch, code)
+        need, allowed = bytes_per_pixel(self._forward, patch, code), SHARE * free
         if self.tile is None:
-            self.tile = next((tile for tile in TILES if tile**2 <= pixels), TILES[-1])
+            self.tile = next((tile for tile in TILES if need * tile**2 <= allowed), TILES[-1])
             if self.tile < min(TILES[0], max(photo.shape[:2])):
                 self.note(f"little memory is free ({free / 1e9:.1f} GB); using tiles of {self.tile} pixels")
         if self.batch is None:
-            self.batch = next((batch for batch in BATCHES if batch * self.tile**2 <= pixels), 1)
+            fitting = (batch for batch in BATCHES if need * batch * self.tile**2 <= allowed)
+            self.batch = next(fitting, 1)
 
     def _run_tiles(self, photo: np.ndarray, code: PromptCode | Tensor | None, advance: Advance) -> np.ndarray:
         multiple = self.spec.multiple
