@@ -20,6 +20,7 @@ class Format:
     """What a file format can hold.
 
     Attributes:
+        title: its name, as people write it.
         suffixes: file name endings, the usual one first.
         grey: whether it has pixels of one channel.
         alpha: whether it has transparency.
@@ -28,6 +29,7 @@ class Format:
         longest: greatest height and width, in pixels.
     """
 
+    title: str
     suffixes: tuple[str, ...]
     grey: bool = True
     alpha: bool = True
@@ -37,13 +39,13 @@ class Format:
 
 
 FORMATS: dict[str, Format] = {
-    "JPEG": Format((".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, longest=65_500),
-    "PNG": Format((".png",), bits=16, longest=2**31 - 1),
-    "TIFF": Format((".tif", ".tiff"), bits=16, longest=2**31 - 1),
-    "WEBP": Format((".webp",), grey=False, longest=16_383),
-    "AVIF": Format((".avif",), grey=False),
-    "BMP": Format((".bmp", ".dib"), alpha=False, metadata=False),
-    "HEIF": Format((".heic", ".heif", ".hif"), grey=False, bits=10),
+    "JPEG": Format("JPEG", (".jpg", ".jpeg", ".jpe", ".jfif"), alpha=False, longest=65_500),
+    "PNG": Format("PNG", (".png",), bits=16, longest=2**31 - 1),
+    "TIFF": Format("TIFF", (".tif", ".tiff"), bits=16, longest=2**31 - 1),
+    "WEBP": Format("WebP", (".webp",), grey=False, longest=16_383),
+    "AVIF": Format("AVIF", (".avif",), grey=False),
+    "BMP": Format("BMP", (".bmp", ".dib"), alpha=False, metadata=False),
+    "HEIF": Format("HEIC", (".heic", ".heif", ".hif"), grey=False, bits=10),
 }
 """Formats that are read and written, by Pillow's names."""
 
@@ -52,11 +54,17 @@ class UnsupportedError(Exception):
     """A sound file of a kind that is not read; the message says what it is."""
 
 
-READABLE = "JPEG, PNG, TIFF, WebP, AVIF, BMP and HEIC"
+_TITLES = [known.title for known in FORMATS.values()]
+READABLE = f"{', '.join(_TITLES[:-1])} and {_TITLES[-1]}"
 
 _BY_SUFFIX = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
+def title_of(file_format: str) -> str:
+    """How people write a format that Pillow calls ``file_format``."""
+    return FORMATS[file_format].title if file_format in FORMATS else file_format
 
 
 def format_of_suffix(suffix: str) -> str | None:

@@ -15,11 +15,19 @@ from mio_cli.io import isobmff, png
 from mio_cli.io.colour import colour_space, has_tables, matrix_profile, tables_to_srgb
 from mio_cli.io.companions import companions_of
 from mio_cli.io.deep import decode_avif, decode_heif
-from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff
+from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff, title_of
 from mio_cli.io.metadata import metadata_of
 from mio_cli.io.pillow import enable_heif, pillow_at_ease
 from mio_cli.io.profiles import display_p3
-from mio_cli.io.tiff import count_pages, decode_tiff16, has_masks, is_camera_raw, is_cut_short, sample_bits
+from mio_cli.io.tiff import (
+    DeepTiff,
+    count_pages,
+    decode_tiff16,
+    has_masks,
+    is_camera_raw,
+    is_cut_short,
+    sample_bits,
+)
 
 DEFAULT_MAX_PIXELS = 178_956_970
 """More pixels than this are refused unless the caller allows them (Pillow's limit, a 16 k × 11 k photo)."""
@@ -47,7 +55,7 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, 
         with pillow_at_ease():
             if file_format == "HEIF":
                 enable_heif(name)
-            image = Image.open(BytesIO(data), formats=(file_format,))
+            image = _open(data, file_format)
             _check_photo(image, data, max_pixels, name)
             return _picture(image, data, file_format)
     except MioError:
@@ -59,13 +67,14 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, 
     except UnidentifiedImageError as error:
         example = ", such as floating point" if file_format == "TIFF" else ""
         raise PhotoError(
-            f"{name}: damaged, or a kind of {file_format} that mio does not read{example}",
+            f"{name}: damaged, or a kind of {title_of(file_format)} that mio does not read{example}",
             hint="copy it again, or convert it to 8- or 16-bit RGB",
         ) from error
     except Exception as error:  # decoders meet damaged bytes with many kinds of exception
         reason = " ".join(str(error).split())
         raise PhotoError(
-            f"{name}: damaged or incomplete {file_format} file" + (f" ({reason})" if reason else ""),
+            f"{name}: damaged or incomplete {title_of(file_format)} file"
+            + (f" ({reason})" if reason else ""),
             hint="copy it again from where it came from",
         ) from error
 
@@ -102,6 +111,15 @@ def _check_format(head: bytes, name: str) -> str:
     if file_format is None:
         raise PhotoError(f"{name}: is not a photo that mio can read", hint=f"mio reads {READABLE}")
     return file_format
+
+
+def _open(data: bytes, file_format: str) -> ImageFile.ImageFile:
+    if file_format != "TIFF":
+        return Image.open(BytesIO(data), formats=(file_format,))
+    try:
+        return DeepTiff(BytesIO(data))
+    except SyntaxError as error:  # what Image.open would have made of it
+        raise UnidentifiedImageError(*error.args) from error
 
 
 def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name: str) -> None:

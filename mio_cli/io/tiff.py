@@ -25,16 +25,39 @@ from mio_cli.io.pillow import pillow_at_ease
 # tifffile reports oddities of a file through logging, which would land on the user's terminal.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
-_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 339, 50_706
+_SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 277, 339, 50_706
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NO_PAGE = 1 | 4  # reduced resolution, transparency mask
-_BLACK_IS_ZERO, _RGB, _SENSOR = 1, 2, (32_803, 34_892)
+_GREY_OR_RGB = _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_SENSOR = (32_803, 34_892)
 _COMPRESSIONS = (5, 32_773)  # LZW, PackBits
 _EXTRA_SAMPLES = 338
+_CHANNEL_TAGS = (_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES)
 _ALPHA = _PREMULTIPLIED, _STRAIGHT = 1, 2  # other extra samples are masks that an editor has saved
 _INTEGER_SAMPLES = 1
 _MOST_PAGES = 1000
 _STRIP_BYTES = 1 << 20
+
+
+class DeepTiff(TiffImageFile):
+    """An opened TIFF file whose channels of 16 bits need not be those that Pillow has a mode for.
+
+    Only its size and its tags are meant to be used; :func:`decode_tiff16` decodes the pixels.
+    """
+
+    def _setup(self) -> None:
+        """What Pillow does when it has read a page's tags. Meanwhile these tell of plain grey or RGB."""
+        tags = self.tag_v2
+        true = {tag: tags[tag] for tag in _CHANNEL_TAGS if tag in tags}
+        if set(true.get(_BITS, ())) == {16} and true.get(_PHOTOMETRIC) in _GREY_OR_RGB:
+            colours = 3 if true[_PHOTOMETRIC] == _RGB else 1
+            tags[_PHOTOMETRIC] = _RGB if colours == 3 else _BLACK_IS_ZERO
+            tags[_BITS], tags[_SAMPLES] = (16,) * colours, colours
+            if _EXTRA_SAMPLES in tags:
+                del tags[_EXTRA_SAMPLES]
+        super()._setup()
+        for tag, value in true.items():
+            tags[tag] = value
 
 
 def is_camera_raw(image: TiffImageFile, data: bytes) -> bool:
@@ -86,15 +109,16 @@ def has_masks(image: TiffImageFile) -> bool:
 
 
 def decode_tiff16(data: bytes) -> Codes:
-    """The first page of a TIFF file of 16-bit samples: uint16 H×W×C, C = 1 grey, 3 RGB, 4 RGBA.
+    """The first page of a TIFF file of 16-bit samples: uint16 H×W×C, C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA.
 
     Raises:
         UnsupportedError: it is neither grey nor RGB.
     """
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages.first
-        if page.photometric not in (_BLACK_IS_ZERO, _RGB):
-            raise UnsupportedError(f"its colours are {page.photometric!s} of 16 bits")
+        if page.photometric not in _GREY_OR_RGB:
+            kind = getattr(page.photometric, "name", page.photometric)
+            raise UnsupportedError(f"its colours are {kind} of 16 bits")
         try:
             codes = np.asarray(page.asarray())
             if page.planarconfig == 2 and codes.ndim == 3:
@@ -108,6 +132,8 @@ def decode_tiff16(data: bytes) -> Codes:
     if codes.dtype != np.uint16 or codes.ndim not in (2, 3):
         raise UnsupportedError(f"its pixels are {codes.dtype} {codes.shape}")
     codes = np.atleast_3d(codes)[..., : colours + (extra[0] in _ALPHA)]
+    if page.photometric == _WHITE_IS_ZERO:
+        codes[..., 0] = 65_535 - codes[..., 0]
     return _straight(codes) if extra[0] == _PREMULTIPLIED and codes.shape[2] > colours else codes
 
 
@@ -167,6 +193,8 @@ def _decode_by_opencv(data: bytes, page: tifffile.TiffPage) -> Codes:
         raise UnsupportedError(f"its samples of 16 bits are compressed by {method}")
     if page.planarconfig == 2:  # which OpenCV does not heed
         raise UnsupportedError(f"its channels of 16 bits are compressed one by one by {method}")
+    if page.samplesperpixel not in (1, 3, 4):
+        raise UnsupportedError(f"its {page.samplesperpixel} channels of 16 bits are compressed by {method}")
     with _opencv_silent():
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:

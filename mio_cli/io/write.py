@@ -18,7 +18,7 @@ from mio_cli.core.paths import atomic_path
 from mio_cli.core.picture import Picture
 from mio_cli.io.colour import colour_space, matrix_profile
 from mio_cli.io.deep import encode_heif
-from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix
+from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix, title_of
 from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
 from mio_cli.io.pillow import enable_heif
 from mio_cli.io.png import encode_png
@@ -80,7 +80,7 @@ def encode_picture(
     longest = FORMATS[file_format].longest
     if max(picture.height, picture.width) > longest:
         raise PhotoError(
-            f"{name}: {picture.width}×{picture.height} pixels do not fit into {file_format}, "
+            f"{name}: {picture.width}×{picture.height} pixels do not fit into {title_of(file_format)}, "
             f"which ends at {longest}",
             hint="write PNG or TIFF",
         )
@@ -94,7 +94,7 @@ def encode_picture(
     except MemoryError:
         raise PhotoError(f"{name}: not enough memory to encode it", hint="close other programs") from None
     except (OSError, ValueError, KeyError, RuntimeError, struct.error) as error:
-        raise PhotoError(f"{name}: cannot be encoded as {file_format} ({error})") from error
+        raise PhotoError(f"{name}: cannot be encoded as {title_of(file_format)} ({error})") from error
 
 
 def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
@@ -105,21 +105,25 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
     """
     name = _known_format(format or picture.format)
     holds = FORMATS[name]
+    title = holds.title
     bits = picture.stored_bits or picture.bit_depth
     metadata = (picture.icc, picture.exif, picture.xmp, picture.iptc)
     long_blocks = name == "JPEG" and any(block and len(block) > _SEGMENT - 64 for block in metadata[1:])
     found = (
-        (picture.alpha is not None and not holds.alpha, f"{name} has no transparency: every pixel is opaque"),
+        (
+            picture.alpha is not None and not holds.alpha,
+            f"{title} has no transparency: every pixel is opaque",
+        ),
         (
             bits > holds.bits,
-            f"{name} is written with {holds.bits} bits per channel: finer steps are lost",
+            f"{title} is written with {holds.bits} bits per channel: finer steps are lost",
         ),
-        (any(metadata) and not holds.metadata, f"{name} holds no metadata: EXIF, XMP and the like are lost"),
+        (any(metadata) and not holds.metadata, f"{title} holds no metadata: EXIF, XMP and the like are lost"),
         (
             picture.iptc and name not in ("JPEG", "TIFF", "BMP"),
-            f"{name} holds no IPTC captions: they are lost",
+            f"{title} holds no IPTC captions: they are lost",
         ),
-        (long_blocks, f"{name} holds no metadata above 64 kB: the longest parts are lost"),
+        (long_blocks, f"{title} holds no metadata above 64 kB: the longest parts are lost"),
     )
     return (*picture.left_behind, *(sentence for lost, sentence in found if lost))
 

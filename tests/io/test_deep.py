@@ -66,7 +66,7 @@ def test_deep_heic_keeps_ten_bits_and_all_else(
     picture = read_picture(buffer.getvalue())
     assert picture.bit_depth == 16
     assert picture.format == "HEIF"
-    too_fine = "HEIF is written with 10 bits per channel: finer steps are lost"
+    too_fine = "HEIC is written with 10 bits per channel: finer steps are lost"
     assert losses(picture) == ((too_fine,) if bits == 12 else ())
 
     data = encode_picture(picture, quality=100)

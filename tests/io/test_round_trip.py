@@ -12,6 +12,7 @@ import pytest
 import tifffile
 from photo_files import camera_exif, chunk, decode, encode, in_mode, png16
 from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from mio_cli.io import encode_picture, losses, read_picture, write_picture
 
@@ -129,6 +130,47 @@ def test_16_bit_grey_tiff(deep_photo: np.ndarray) -> None:
     transparent = encode_picture(read_picture(png16(np.stack([grey, alpha], 2))), "TIFF")
     assert np.array_equal(tifffile.imread(BytesIO(transparent)), np.stack([grey, grey, grey, alpha], 2))
     assert read_picture(transparent).alpha is not None
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("layout", ["contig", "separate"])
+def test_16_bit_grey_tiff_with_transparency(deep_photo: np.ndarray, order: str, layout: str) -> None:
+    """And with a selection, a profile and a resolution: Pillow knows no mode for such a file."""
+    channels = deep_photo if layout == "contig" else np.moveaxis(deep_photo, 2, 0)
+    buffer = BytesIO()
+    tifffile.imwrite(
+        buffer, channels, photometric="minisblack", planarconfig=layout, byteorder=order,
+        extrasamples=["unassalpha", "unspecified"], resolution=(300, 200), resolutionunit="inch",
+        software="Editor", iccprofile=ImageCmsProfile(createProfile("sRGB")).tobytes(),
+    )  # fmt: skip
+    picture = read_picture(buffer.getvalue())
+    assert (picture.grey, picture.bit_depth, picture.dpi) == (True, 16, (300, 200))
+    assert np.array_equal(picture.rgb[..., 2], deep_photo[..., 0] / np.float32(65535))
+    assert np.array_equal(picture.alpha, deep_photo[..., 1] / np.float32(65535))
+    assert b"Editor" in (picture.exif or b"")
+    assert losses(picture) == ("its further channels are not kept: only colours and transparency are",)
+    rgba = tifffile.imread(BytesIO(encode_picture(picture)))
+    assert np.array_equal(rgba, deep_photo[..., [0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize("count", [5, 6, 8])
+def test_16_bit_tiff_of_many_channels(deep_photo: np.ndarray, count: int) -> None:
+    channels = np.concatenate([deep_photo, deep_photo[::-1], deep_photo], axis=2)[..., :count]
+    buffer = BytesIO()
+    extra = ["unassalpha", *["unspecified"] * (count - 4)]
+    tifffile.imwrite(buffer, channels, photometric="rgb", extrasamples=extra)
+    picture = read_picture(buffer.getvalue())
+    assert len(losses(picture)) == 1
+    assert np.array_equal(tifffile.imread(BytesIO(encode_picture(picture))), channels[..., :4])
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_16_bit_tiff_in_which_white_is_zero(deep_photo: np.ndarray, order: str) -> None:
+    buffer = BytesIO()
+    tifffile.imwrite(buffer, 65535 - deep_photo[..., 0], photometric="miniswhite", byteorder=order)
+    picture = read_picture(buffer.getvalue())
+    assert picture.grey
+    assert np.array_equal(tifffile.imread(BytesIO(encode_picture(picture))), deep_photo[..., 0])
 
 
 def test_16_bit_tiff_with_premultiplied_alpha(deep_photo: np.ndarray) -> None:

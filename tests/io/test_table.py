@@ -77,9 +77,8 @@ def test_the_table_names_every_format_and_its_bits() -> None:
         for cells in (line.split("|") for line in DOCS.read_text(encoding="utf-8").splitlines())
         if len(cells) > 6
     }
-    names = {"WEBP": "WebP", "HEIF": "HEIC"}
-    for name, holds in FORMATS.items():
-        _, _, _, written, alpha, metadata, _ = (cell.strip() for cell in rows[names.get(name, name)])
+    for holds in FORMATS.values():
+        _, _, _, written, alpha, metadata, _ = (cell.strip() for cell in rows[holds.title])
         assert str(holds.bits) in re.findall(r"\d+", written)
         assert (alpha == "kept") == holds.alpha
         assert (metadata == "kept") == holds.metadata

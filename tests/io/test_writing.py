@@ -72,7 +72,7 @@ def test_unknown_suffix_and_format(picture: Picture, tmp_path: Path) -> None:
 
 def test_too_large_for_the_format() -> None:
     wide = Picture(rgb=np.zeros((1, 16_384, 3), np.float32))
-    with pytest.raises(PhotoError, match=r"16384×1 pixels do not fit into WEBP.*write PNG or TIFF"):
+    with pytest.raises(PhotoError, match=r"16384×1 pixels do not fit into WebP.*write PNG or TIFF"):
         encode_picture(wide, "WEBP")
     assert len(encode_picture(wide, "PNG")) > 0
 
