@@ -24,12 +24,13 @@ from mio_cli.infer.restorer import Restorer
 from mio_cli.io import encode_picture, losses, read_picture
 from mio_cli.io.formats import FORMATS, format_of_suffix
 
-PREVIEW_SIDE = 2048
-"""Longest side in pixels of what the browser shows; the file to download has all pixels."""
+PREVIEW_SIDE = 16_384
+"""Longest side in pixels of what the browser shows: what browsers draw. Longer photos are reduced."""
 
 NO_SPACE = "free some space, or start mio demo with TMPDIR set to another folder"
 
 State = Literal["waiting", "working", "done", "failed"]
+Part = Literal["file", "before", "after"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Job:
         id: what the browser asks for it by; it cannot be guessed.
         name: the photo's file name, for messages and for the download; no file is opened by it.
         shares: what the classifier says about the photo, whatever the request is.
+        result: the restored file.
         before, after: JPEG files for the browser.
         format: of the result, one of :data:`~mio_cli.io.formats.FORMATS`.
         notes: what the result's format could not hold, and what went otherwise than asked.
@@ -75,8 +77,8 @@ class Job:
     shares: Mapping[str, float] = field(default_factory=dict)
     passes: tuple[Decision, ...] = ()
     result: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
-    before: bytes = b""
-    after: bytes = b""
+    before: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    after: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
     format: str = ""
     notes: list[str] = field(default_factory=list)
     error: MioError | None = None
@@ -94,7 +96,7 @@ class Job:
 
     def close(self) -> None:
         """Delete the photo and its result."""
-        for file in (self.upload, self.result):
+        for file in (self.upload, self.result, self.before, self.after):
             with suppress(OSError):  # what a full disk could not take
                 file.close()
 
@@ -136,7 +138,8 @@ class JobQueue:
             self._drop_expired()
             if len(self._jobs) >= self.limits.photos:
                 raise FullError(
-                    f"there are {len(self._jobs)} photos here already", hint="remove some, or wait a little"
+                    f"{job.name}: the limit of photos at once is {self.limits.photos}",
+                    hint="remove some, or start mio demo with --max-photos",
                 )
             self._jobs[job.id] = job
             self._waiting.append(job)
@@ -178,13 +181,14 @@ class JobQueue:
                 job.close()
             job.finished.set()
 
-    def result_of(self, job: Job) -> bytes:
-        """The restored file; nothing if there is none (any more)."""
+    def part(self, job: Job, part: Part) -> bytes:
+        """A file of a restored photo; nothing if there is none (any more)."""
         with self._changed:
             if job.state != "done" or job.id not in self._jobs:
                 return b""
-            job.result.seek(0)
-            return job.result.read()
+            file = {"file": job.result, "before": job.before, "after": job.after}[part]
+            file.seek(0)
+            return file.read()
 
     def close(self) -> None:
         """Stop the worker at its next tile and delete all photos."""
@@ -219,11 +223,7 @@ class JobQueue:
         self._notes.clear()
         error: MioError | None = None
         try:
-            data = self._result(job)
-            job.result.seek(0)
-            job.result.truncate()
-            job.result.write(data)
-            job.result.flush()
+            _replace(job.result, self._result(job))
         except _CancelledError:
             pass
         except MioError as problem:
@@ -250,7 +250,7 @@ class JobQueue:
         data = job.upload.read()
         picture = read_picture(data, max_pixels=self.limits.pixels, name=job.name)
         self._check_enlarged(picture, job)
-        job.before = job.before or _preview(picture.rgb)
+        _replace(job.before, _preview(picture.rgb))
         if not job.shares:
             job.shares = self._restorer.classifier(picture.rgb)
 
@@ -260,7 +260,8 @@ class JobQueue:
             job.progress = done / total
 
         restored = self._restorer.restore(picture.rgb, job.request, advance=advance)
-        job.passes, job.after = restored.passes, _preview(restored.photo)
+        job.passes = restored.passes
+        _replace(job.after, _preview(restored.photo))
         named = format_of_suffix(Path(job.name).suffix)
         job.format, job.notes = named or picture.format, list(self._notes)
         if restored.decision.mode == "none" and named:
@@ -275,6 +276,14 @@ class JobQueue:
                 f"{job.name}: enlarged it has more pixels than the limit of {self.limits.pixels:,}",
                 hint="enlarge it less, or use mio restore",
             )
+
+
+def _replace(file: IO[bytes], data: bytes) -> None:
+    """Write ``data`` instead of what the file holds."""
+    file.seek(0)
+    file.truncate()
+    file.write(data)
+    file.flush()
 
 
 def _preview(rgb: Pixels) -> bytes:

@@ -23,8 +23,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.request import SCALES, Request
 from mio_cli.core.tasks import CLASS_ORDER
+from mio_cli.io.formats import FORMATS
 from mio_cli.web.guard import HEADERS, refusal
-from mio_cli.web.jobs import NO_SPACE, FullError, Job, JobQueue, Limits
+from mio_cli.web.jobs import NO_SPACE, FullError, Job, JobQueue, Limits, Part
 
 ADDRESS = "127.0.0.1"
 """The demo is for the person at this machine; ``ssh -L`` reaches it from another one."""
@@ -159,14 +160,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(self.demo.about)
         else:
             job, part = self._job(path)
-            if not part:
+            if part is None:
                 self._send_json(self._facts(job))
             elif part == "file":
                 self._send_file(job)
-            elif preview := job.before if part == "before" else job.after:
-                self._send(preview, "image/jpeg")
             else:
-                raise _RefusedError(HTTPStatus.NOT_FOUND, f"{job.name} is not done yet")
+                self._send(self._file(job, part), "image/jpeg")
 
     def _post(self, path: str) -> None:
         if path == "/api/photos":
@@ -211,14 +210,14 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             self.demo.jobs.remove(job)
 
-    def _job(self, path: str) -> tuple[Job, str]:
+    def _job(self, path: str) -> tuple[Job, Part | None]:
         match = _JOB.fullmatch(path)
         job = self.demo.jobs.get(match[1]) if match else None
         if not match or not job:
             raise _RefusedError(
                 HTTPStatus.NOT_FOUND, "there is no such photo here", "it may be deleted: add it again"
             )
-        return job, match[2] or ""
+        return job, cast(Part | None, match[2])
 
     def _query(self) -> dict[str, str]:
         return {key: values[-1] for key, values in parse_qs(urlsplit(self.path).query).items()}
@@ -282,12 +281,15 @@ class _Handler(BaseHTTPRequestHandler):
             "hint": job.error.hint if job.error else None,
         }
 
-    def _send_file(self, job: Job) -> None:
-        data = self.demo.jobs.result_of(job)
+    def _file(self, job: Job, part: Part) -> bytes:
+        data = self.demo.jobs.part(job, part)
         if not data:
             raise _RefusedError(HTTPStatus.NOT_FOUND, f"{job.name} is not done yet, or deleted")
+        return data
+
+    def _send_file(self, job: Job) -> None:
         self._send(
-            data,
+            self._file(job, "file"),
             "application/octet-stream",
             {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(job.result_name, safe='')}"},
         )
@@ -338,5 +340,6 @@ def about(model: str, limits: Limits) -> dict[str, object]:
         "model": model,
         "tasks": [task.value for task in CLASS_ORDER],
         "scales": list(SCALES),
+        "suffixes": [suffix for known in FORMATS.values() for suffix in known.suffixes],
         "limits": {"upload": limits.upload, "pixels": limits.pixels, "photos": limits.photos},
     }

@@ -75,10 +75,9 @@ class Page:
 
     def drag_line(self, share: float) -> None:
         """Take the line between before and after to this share of the width."""
-        slider = self.part("slider")
-        middle = slider.size["width"] / 2
-        drag = ActionChains(self.driver).move_to_element(slider).click_and_hold()
-        drag.move_by_offset(round((share - 0.5) * 2 * middle), 0).release().perform()
+        stage = self.driver.find_element(By.CSS_SELECTOR, ".stage")
+        drag = ActionChains(self.driver).move_to_element(stage).click_and_hold()
+        drag.move_by_offset(round((share - 0.5) * stage.size["width"]), 0).release().perform()
 
     def cut(self) -> float:
         """Where the line stands, in percent of the width, as the eye sees it."""
@@ -139,7 +138,9 @@ def browser(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
     for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", "window-size=1200,1000",
                      f"host-resolver-rules=MAP {EVIL} 127.0.0.1"):  # fmt: skip
         options.add_argument(f"--{argument}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
+    several = "profile.default_content_setting_values.automatic_downloads"
+    prefs = {"download.default_directory": str(downloads), several: 1}
+    options.add_experimental_option("prefs", prefs)
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     # Without a driver beside the browser, selenium looks for one itself.
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
@@ -152,6 +153,7 @@ def browser(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 @pytest.fixture
 def page(browser: Page) -> Iterator[Page]:
     """The page, freshly opened; it must have been quiet and must have asked nobody but the demo."""
+    browser.network("")  # forget what was before
     browser.open()
     yield browser
     assert [entry["message"] for entry in browser.driver.get_log("browser")] == []
@@ -169,7 +171,7 @@ def roughness(photo: np.ndarray) -> float:
 def test_auto_compare_and_download(page: Page, mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
     photo = save(noisy, tmp_path / "my photo.jpg", quality=95, subsampling=0)
     page.add(photo)
-    page.wait_restored("noise")
+    page.wait_restored("Noise")
     first = page.driver.find_element(By.CSS_SELECTOR, "#shares dt").text
     assert first == "Noise", "the likeliest comes first"
     # The right three fifths are restored, then hardly a tenth.
@@ -198,11 +200,11 @@ def test_every_control_says_what_the_command_line_says(
     page.set_range(page.part("strength"), 90)
     assert page.text("command") == "mio restore photo.jpg --task rain=10,sr=20 --strength 0.9 --scale 2"
     page.add(photo)
-    page.wait_restored("rain 33% + sr 67%")
+    page.wait_restored("Rain 33% + Low resolution 67%")
     words = page.text("command").replace("photo.jpg", "photo.png").split()[3:]
     assert mio("restore", photo, *words).returncode == 0
     assert page.download() == (tmp_path / "photo.restored.png").read_bytes()
-    for mode, passes in (("adaptive", "adaptive"), ("lowlight", "lowlight"), ("auto", "noise")):
+    for mode, passes in (("adaptive", "Adaptive"), ("lowlight", "Low light"), ("auto", "Noise")):
         page.choose(mode)
         page.part("again").click()
         page.wait_restored(passes)
@@ -217,23 +219,136 @@ def test_several_files_one_of_them_bad(
     (tmp_path / "bad.jpg").write_text("not a photo")
     save(clean, tmp_path / "clean.jpg", quality=97, subsampling=0)
     page.drop(*sorted(tmp_path.iterdir()))
-    page.wait_restored("noise")
+    page.wait_restored("Noise")
     page.select("bad.jpg")
     page.wait(lambda: page.text("status") == "failed")
     assert page.text("error").startswith("bad.jpg: is not a photo that mio can read → ")
     assert not page.part("compare").is_displayed()
     page.select("clean.jpg")
-    page.wait_restored("clean, nothing to restore")
+    page.wait_restored("Clean, nothing to restore")
     assert page.download() == (tmp_path / "clean.jpg").read_bytes()
     page.part("remove").click()
     page.part("remove").click()
-    page.wait_restored("noise")
+    page.wait_restored("Noise")
     assert len(page.driver.find_elements(By.CSS_SELECTOR, "#photos li")) == 1
+
+
+def test_the_line_follows_mouse_finger_and_keys(page: Page, noisy: np.ndarray, tmp_path: Path) -> None:
+    page.choose("noise")
+    page.add(save(noisy, tmp_path / "a.png"))
+    page.wait_restored("Noise")
+    for share in (0.25, 1.0, 0.0, 0.5):
+        page.drag_line(share)
+        assert abs(page.cut() - 100 * share) < 1
+    slider = page.part("slider")
+    slider.send_keys(Keys.ARROW_LEFT * 10)
+    assert abs(page.cut() - 40) < 1, "a step can be seen"
+    slider.send_keys(Keys.END)
+    assert page.cut() == 100
+    assert slider.get_attribute("aria-valuetext") == "100 % before"
+    stage = page.driver.execute_script("return document.querySelector('.stage').getBoundingClientRect()")
+    x, y = stage["x"], stage["y"] + stage["height"] / 2
+    page.touch((x + stage["width"] - 3, y), (x + 0.6 * stage["width"], y), (x + 0.3 * stage["width"], y))
+    assert abs(page.cut() - 30) < 2
+
+
+def test_full_size_shows_each_pixel_and_can_be_moved(page: Page, clean: np.ndarray, tmp_path: Path) -> None:
+    large = cv2.resize(clean, (2400, 900), interpolation=cv2.INTER_CUBIC)
+    page.choose("jpeg")
+    page.set_range(page.part("strength"), 0)
+    page.add(save(large, tmp_path / "large.png"))
+    page.wait_restored("JPEG")
+    page.part("zoom").click()
+    box = page.part("compare")
+
+    def shown() -> tuple[int, int]:
+        return tuple(
+            page.driver.execute_script("return [arguments[0].scrollLeft, arguments[0].scrollTop]", box)
+        )
+
+    def differs() -> float:
+        left, top = shown()
+        seen = page.seen("#compare").astype(int)[8:-60, 8:-60]
+        height, width = seen.shape[:2]
+        columns = np.abs(seen - large[top + 8 :, left + 8 :][:height, :width]).mean(axis=(0, 2))
+        return float(np.percentile(columns, 95))  # without the line and its knob
+
+    before = shown()
+    assert differs() < 4, "both sides of the line are the photo, pixel by pixel"
+    drag = ActionChains(page.driver).move_to_element_with_offset(box, 200, 150).click_and_hold()
+    drag.move_by_offset(-150, -50).release().perform()
+    assert shown() == (before[0] + 150, before[1] + 50), "beside the line one moves the photo"
+    assert page.cut() == 50
+    assert differs() < 4
+
+
+def test_a_folder_is_searched_and_all_are_restored_and_fetched(
+    page: Page, mio: Mio, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b/c.png", "b/d/e.webp"):
+        save(noisy[:64, :96], tmp_path / "holiday" / name)
+    (tmp_path / "holiday" / "notes.txt").write_text("no photo")
+    page.drop(tmp_path / "holiday")
+    page.wait(lambda: page.text("count") == "3 of 3 done")
+    page.choose("haze")
+    page.part("all-again").click()
+    page.wait(lambda: page.text("count") == "3 of 3 done" and page.text("status").startswith("Haze"))
+    page.part("download-all").click()
+    names = ["a.restored.png", "c.restored.png", "e.restored.webp"]
+    page.wait(lambda: sorted(path.name for path in page.downloads.iterdir()) == names)
+    mio("restore", tmp_path / "holiday", "--task", "haze", "-o", tmp_path / "out")
+    for name in names:
+        [expected] = (tmp_path / "out").rglob(name.replace(".restored", ""))
+        assert (page.downloads / name).read_bytes() == expected.read_bytes()
+        (page.downloads / name).unlink()
+    page.part("remove-all").click()
+    assert not page.part("photos").find_elements(By.TAG_NAME, "li")
+    assert page.part("empty").is_displayed()
+
+
+def test_limits_and_a_demo_that_has_ended_are_said(browser: Page, noisy: np.ndarray, tmp_path: Path) -> None:
+    small = save(noisy[:48, :48], tmp_path / "small.png")
+    (tmp_path / "large.jpg").write_bytes(bytes(3_000_000))
+    with running(tmp_path / "t", "--max-upload", 1, "--max-photos", 1) as own:
+        page = Page(browser.driver, own, browser.downloads)
+        page.open()
+        page.add(tmp_path / "large.jpg")
+        page.wait(lambda: "large.jpg: 3 MB are more than the limit of 1 MB" in page.text("error"))
+        page.part("remove").click()
+        page.add(small, small)
+        page.wait(lambda: page.text("count") == "2 of 2 done, 1 failed")
+        page.driver.find_elements(By.CSS_SELECTOR, "#photos button")[1].click()
+        assert "photos at once is 1" in page.text("error")
+        assert "--max-photos" in page.text("error")
+        page.part("remove").click()
+        page.wait_restored("Noise")
+    page.part("again").click()
+    page.wait(lambda: "mio demo does not answer" in page.text("error"))
+    browser.driver.get_log("browser")  # it notes the refusal, and that nobody answered
+
+
+def test_every_control_has_a_name(page: Page, noisy: np.ndarray, tmp_path: Path) -> None:
+    page.add(save(noisy[:64, :96], tmp_path / "a.png"), save(noisy[:64, :96], tmp_path / "b.png"))
+    page.wait(lambda: page.text("count") == "2 of 2 done")
+    page.choose("mix")
+    nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    found = [
+        (node["role"]["value"], node.get("name", {}).get("value", ""))
+        for node in nodes
+        if not node["ignored"]
+    ]
+    controls = {"button", "radio", "slider", "checkbox", "combobox", "link", "meter", "progressbar", "group"}
+    assert [role for role, name in found if role in controls and not name.strip()] == []
+    for named in (
+        ("button", "a.png, Noise"), ("slider", "Line between before and after"), ("slider", "Strength"),
+        ("meter", "Noise"), ("link", "Download"), ("radio", "Find out"), ("slider", "Low light"),
+    ):  # fmt: skip
+        assert any(role == named[0] and name.startswith(named[1]) for role, name in found), (named, found)
 
 
 def test_closing_the_page_deletes_its_photos(page: Page, noisy: np.ndarray, tmp_path: Path) -> None:
     page.add(save(noisy, tmp_path / "a.png"))
-    page.wait_restored("noise")
+    page.wait_restored("Noise")
     address = page.part("download").get_attribute("href")
     fetch = "return fetch(arguments[0]).then((answer) => answer.status)"
     assert page.driver.execute_script(fetch, address) == 200

@@ -1,7 +1,7 @@
 // The page of `mio demo`. It talks to the interface that docs/demo.md describes, and to nothing else.
 
 const WORDS = {
-  auto: ["Find out", "The classifier looks at each photo. A clean one is left alone."],
+  auto: ["Find out", "The classifier looks at each photo and says what is wrong. A clean one is left alone."],
   sr: ["Low resolution", "Sharpens a photo that is too small; it can also be enlarged."],
   blur: ["Blur", "Out of focus, or softened."],
   noise: ["Noise", "Grain from little light or high sensitivity."],
@@ -14,7 +14,7 @@ const WORDS = {
 };
 
 const $ = (id) => document.getElementById(id);
-const photos = []; // in the order of adding: {id, name, facts, thumb, file, request}
+const photos = []; // in the order of adding: {id, name, facts, wish, version, item, button, image, label}
 let queue = []; // those that the server has not finished, in its order
 let selected = null;
 let about = null;
@@ -71,11 +71,12 @@ function showWish() {
   $("passes-row").hidden = mode() !== "auto";
   $("scale-row").hidden = !(mode() === "sr" || (mode() === "mix" && shares().includes("sr=")));
   $("strength-value").textContent = `${$("strength").value} %`;
-  for (const input of document.querySelectorAll("#mix input")) input.nextSibling.textContent = `${input.value} %`;
+  for (const input of document.querySelectorAll("#mix input")) input.nextSibling.textContent = input.value;
   $("command").textContent = commandLine(selected?.name ?? "photo.jpg", request());
   const nothing = mode() === "mix" && !shares();
   $("terminal").hidden = nothing;
-  $("again").disabled = !selected?.id || queue.includes(selected) || nothing;
+  $("again").disabled = !isIdle(selected) || nothing;
+  $("all-again").disabled = !photos.some(isIdle) || nothing;
   if (nothing) $("meaning").textContent = "Raise at least one of the sliders.";
 }
 
@@ -95,13 +96,37 @@ function buildControls() {
     event.preventDefault();
     if (selected) again(selected);
   });
+  $("all-again").addEventListener("click", () => photos.filter(isIdle).forEach(again));
 }
 
 // ---- Photos: adding, following, removing ---------------------------------------------------------------
 
+// What was dropped: files, and the photos in folders. The browser tells only while it handles the event.
+function dropped(transfer) {
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+  return Promise.all(entries.map((entry) => filesOf(entry))).then((found) => found.flat());
+}
+
+async function filesOf(entry, inFolder = false) {
+  if (entry.isFile) return isWanted(entry.name) || !inFolder ? [await new Promise((...ends) => entry.file(...ends))] : [];
+  const reader = entry.createReader();
+  const entries = [];
+  for (let some = null; some?.length !== 0; entries.push(...some)) { // a hundred at a time
+    some = await new Promise((...ends) => reader.readEntries(...ends));
+  }
+  entries.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+  return (await Promise.all(entries.map((each) => filesOf(each, true)))).flat();
+}
+
+// As `mio restore` looks into folders: no hidden files, no earlier results.
+function isWanted(name) {
+  const suffix = name.slice(name.lastIndexOf(".")).toLowerCase();
+  return about.suffixes.includes(suffix) && !/^\.|\.(restored|compare)\.[^.]+$/.test(name);
+}
+
 async function add(files) {
   const wish = request();
-  for (const file of [...files]) {
+  const added = [...files].map((file) => {
     const photo = { name: file.name, id: null, facts: { state: "sending" }, wish };
     // Shown at once where the browser knows the format; else the demo's own preview will be.
     photo.image = element("img", { alt: "", onerror: (event) => event.target.removeAttribute("src") });
@@ -112,8 +137,13 @@ async function add(files) {
     photo.item = element("li", {}, photo.button);
     photos.push(photo);
     $("photos").append(photo.item);
-    if (!selected || selected.facts.state === "failed") select(photo);
-    await send(photo, file);
+    return [photo, file];
+  });
+  if (added.length && (!selected || selected.facts.state === "failed")) select(added[0][0]);
+  $("detail").scrollIntoView({ block: "nearest" }); // it lies below where the window is narrow
+  for (const [photo, file] of added) {
+    show(photo);
+    if (photos.includes(photo)) await send(photo, file);
   }
 }
 
@@ -141,10 +171,30 @@ async function again(photo) {
     photo.facts = await ask(`/api/photos/${photo.id}?${new URLSearchParams(photo.wish)}`, { method: "POST" });
     queue.push(photo);
   } catch (error) {
-    photo.facts = { ...photo.facts, state: "failed", error: error.message };
+    photo.facts = { ...photo.facts, state: "failed", error: error.message, hint: "" };
   }
   show(photo);
   follow();
+}
+
+// Whether the demo has the photo and is not at work on it.
+function isIdle(photo) {
+  return Boolean(photo?.id) && !queue.includes(photo);
+}
+
+function isReady(photo) {
+  return photo.facts.state === "done";
+}
+
+async function downloadAll() {
+  for (const photo of photos.filter(isReady)) {
+    element("a", { href: `/api/photos/${photo.id}/file`, download: photo.facts.output }).click();
+    await pause(250); // of many at once browsers lose some
+  }
+}
+
+function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 let following = false;
@@ -164,7 +214,7 @@ async function follow() {
       photo.version = (photo.version ?? 0) + 1; // the result's address must be new, or the old one is shown
     }
     for (const shown of new Set([photo, selected])) if (shown) show(shown);
-    if (queue.includes(photo)) await new Promise((resolve) => setTimeout(resolve, 250));
+    if (queue.includes(photo)) await pause(250);
   }
   following = false;
 }
@@ -173,13 +223,15 @@ function drop(photo) {
   if (photo.id) fetch(`/api/photos/${photo.id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 }
 
-function remove(photo) {
-  const index = photos.indexOf(photo);
-  photos.splice(index, 1);
-  queue = queue.filter((other) => other !== photo);
-  photo.item.remove();
-  URL.revokeObjectURL(photo.image.src);
-  drop(photo);
+function remove(...gone) {
+  const index = photos.indexOf(gone[0]);
+  for (const photo of gone) {
+    photos.splice(photos.indexOf(photo), 1);
+    photo.item.remove();
+    URL.revokeObjectURL(photo.image.src);
+    drop(photo);
+  }
+  queue = queue.filter((photo) => photos.includes(photo));
   select(photos[Math.min(index, photos.length - 1)] ?? null);
 }
 
@@ -190,27 +242,34 @@ function statusOf({ facts, ...photo }) {
     const before = Math.max(facts.ahead, queue.findIndex((other) => other.id === photo.id));
     return before > 0 ? `waiting, ${before} before it` : "waiting";
   }
-  if (facts.state === "working") return `restoring, ${Math.round(facts.progress * 100)} %`;
-  if (facts.state === "done") return `${facts.passes.join(", then ")} · ${facts.seconds.toFixed(1)} s`;
+  if (facts.state === "working") return `restoring${facts.progress ? `, ${Math.round(facts.progress * 100)} %` : ""}`;
+  if (facts.state === "done") return `${facts.passes.map(inWords).join(", then ")} · ${facts.seconds.toFixed(1)} s`;
   return facts.state;
+}
+
+// "sr" to "Low resolution", "clean, nothing to restore" to "Clean, nothing to restore"
+function inWords(pass) {
+  const text = pass.replace(/[a-z]+/g, (word) => WORDS[word]?.[0] ?? word);
+  return text[0].toUpperCase() + text.slice(1);
 }
 
 function show(photo) {
   const { facts } = photo;
-  photo.label.textContent = ["done", "failed"].includes(facts.state) ? photo.name : statusOf(photo);
+  photo.label.textContent = ["done", "failed"].includes(facts.state) ? photo.name : statusOf(photo).replace(/, .* before it/, "");
+  photo.button.ariaLabel = `${photo.name}, ${statusOf(photo)}`;
   photo.button.classList.toggle("failed", facts.state === "failed");
+  showCount();
   if (facts.state === "done" && !photo.image.hasAttribute("src")) photo.image.src = `/api/photos/${photo.id}/before`;
   if (photo !== selected) return;
   $("name").textContent = photo.name;
   $("status").textContent = statusOf(photo);
   $("progress").hidden = !["sending", "waiting", "working"].includes(facts.state);
-  if (facts.state === "working") $("progress").value = facts.progress;
+  if (facts.progress && facts.state === "working") $("progress").value = facts.progress;
   else $("progress").removeAttribute("value");
   $("error").hidden = facts.state !== "failed";
   $("error").textContent = facts.hint ? `${facts.error} → ${facts.hint}` : facts.error ?? "";
-  const ready = facts.state === "done";
-  for (const id of ["compare", "download", "zoom-row"]) $(id).hidden = !ready;
-  if (ready) {
+  for (const id of ["compare", "download", "zoom-row"]) $(id).hidden = !isReady(photo);
+  if (isReady(photo)) {
     const address = `/api/photos/${photo.id}`;
     setSource($("before"), `${address}/before`);
     setSource($("after"), `${address}/after?v=${photo.version}`);
@@ -222,15 +281,24 @@ function show(photo) {
   showWish();
 }
 
+function showCount() {
+  const failed = photos.filter(({ facts }) => facts.state === "failed").length;
+  const ended = photos.filter(isReady).length + failed;
+  $("count").textContent = `${ended} of ${photos.length} done${failed ? `, ${failed} failed` : ""}`;
+  for (const part of document.querySelectorAll(".several")) part.hidden = photos.length < 2;
+  $("download-all").disabled = !photos.some(isReady);
+}
+
 function setSource(image, address) {
   if (image.getAttribute("src") !== address) image.src = address;
 }
 
 function showShares(probabilities) {
   const ranked = Object.entries(probabilities).sort((one, other) => other[1] - one[1]);
+  $("verdict").hidden = !ranked.length;
   $("shares").replaceChildren(...ranked.flatMap(([name, share]) => [
     element("dt", { textContent: WORDS[name]?.[0] ?? "Clean" }),
-    element("dd", {}, element("meter", { min: 0, max: 1, value: share })),
+    element("dd", {}, element("meter", { min: 0, max: 1, value: share, ariaLabel: WORDS[name]?.[0] ?? "Clean" })),
     element("dd", { textContent: `${(share * 100).toFixed(1)} %` }),
   ]));
 }
@@ -240,12 +308,15 @@ function select(photo) {
   for (const other of photos) other.button.setAttribute("aria-current", other === photo);
   $("detail").hidden = !photo;
   $("empty").hidden = Boolean(photo);
+  showCount();
   if (photo) show(photo);
   else showWish();
 }
 
 function setCut() {
-  document.querySelector(".stage").style.setProperty("--cut", `${$("slider").value}%`);
+  const cut = $("slider").value;
+  document.querySelector(".stage").style.setProperty("--cut", `${cut}%`);
+  $("slider").ariaValueText = `${Math.round(cut)} % before`;
 }
 
 // ---- Start ---------------------------------------------------------------------------------------------
@@ -260,15 +331,30 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault(); // a file dropped beside the field must not replace the page
     $("drop").classList.toggle("over", kind === "dragover");
-    if (kind === "drop" && event.dataTransfer.files.length) add(event.dataTransfer.files);
+    if (kind === "drop") dropped(event.dataTransfer).then(add);
   });
 }
 $("slider").addEventListener("input", setCut);
+setCut();
 $("zoom").addEventListener("change", () => {
   const box = $("compare");
   box.classList.toggle("zoomed", $("zoom").checked);
   box.scrollTo((box.scrollWidth - box.clientWidth) / 2, (box.scrollHeight - box.clientHeight) / 2);
 });
+// A finger scrolls by itself; a mouse takes hold of the photo.
+let hold = null;
+$("compare").addEventListener("pointerdown", (event) => {
+  const box = event.currentTarget;
+  if (!$("zoom").checked || event.pointerType !== "mouse" || event.target === $("slider")) return;
+  hold = { x: event.clientX + box.scrollLeft, y: event.clientY + box.scrollTop };
+  box.setPointerCapture(event.pointerId);
+});
+$("compare").addEventListener("pointermove", (event) => {
+  if (hold) event.currentTarget.scrollTo(hold.x - event.clientX, hold.y - event.clientY);
+});
+$("compare").addEventListener("lostpointercapture", () => { hold = null; });
+$("download-all").addEventListener("click", downloadAll);
 $("remove").addEventListener("click", () => selected && remove(selected));
+$("remove-all").addEventListener("click", () => remove(...photos));
 // Closing the page deletes its photos.
 window.addEventListener("pagehide", (event) => { if (!event.persisted) photos.forEach(drop); });
