@@ -56,8 +56,8 @@ class Decision:
             if likeliest == CLEAN:
                 return "clean, nothing to restore"
             if self.probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
-                return "perhaps clean, left alone (or name a --task)"
-            return f"{likeliest}, which this model does not know: left alone (or name a --task)"
+                return "perhaps clean, left alone (or name the task)"
+            return f"{likeliest}, which this model does not know: left alone (or name the task)"
         if self.mode == "adaptive":
             return "adaptive"
         if len(self.tasks) == 1:

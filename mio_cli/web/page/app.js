@@ -137,12 +137,12 @@ async function add(files) {
     photo.item = element("li", {}, photo.button);
     photos.push(photo);
     $("photos").append(photo.item);
+    show(photo);
     return [photo, file];
   });
   if (added.length && (!selected || selected.facts.state === "failed")) select(added[0][0]);
   $("detail").scrollIntoView({ block: "nearest" }); // it lies below where the window is narrow
   for (const [photo, file] of added) {
-    show(photo);
     if (photos.includes(photo)) await send(photo, file);
   }
 }
