@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from mio_cli.cli import classify, data, demo, doctor, models, recipes, restore, train
 from mio_cli.cli import eval as eval_command
 from mio_cli.cli.output import error_console, print_error
-from mio_cli.core.errors import EXIT_INTERRUPTED, MioError
+from mio_cli.core.errors import EXIT_INTERRUPTED, EXIT_NOTHING_WORKED, NO_SPACE, MioError
 
 
 class _Mio(TyperGroup):
@@ -71,11 +71,23 @@ def main() -> None:
     # OpenMP reads this when torch loads it. Threads that spin while they wait for each other save an eighth
     # of the time on a quiet machine, but on a busy one they take half as long again (benchmarks/README.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    sys.argv[1:] = map(_as_path, sys.argv[1:])
     try:
         app()
     except MioError as error:
         print_error(error, debug="--debug" in sys.argv)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        sys.stdout = None  # its buffer could not be written either, and Python would say so once more
+        print_error(MioError(f"cannot write: {error.strerror}", hint="free some space"))
+        sys.exit(EXIT_NOTHING_WORKED)
+
+
+def _as_path(word: str) -> str:
+    """What shells make of *.jpg may begin with a dash and be no option for all that."""
+    return f"./{word}" if word.startswith("-") and "." in word and os.path.isfile(word) else word
 
 
 if __name__ == "__main__":

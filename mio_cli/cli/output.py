@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -52,8 +51,7 @@ def file_progress(*, visible: bool) -> Progress:
 
 def print_json(record: Mapping[str, object]) -> None:
     """One JSON object on a line of its own."""
-    sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    print(json.dumps(record, ensure_ascii=False), flush=True)  # noqa: T201 (knows what to do if it is closed)
 
 
 def percentages(probabilities: Mapping[str, float], least: float = 0.05) -> str:

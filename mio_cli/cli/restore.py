@@ -151,7 +151,7 @@ def restore(
 def _check_streams(sources: Sequence[Source], output: str | None, *, compare: bool, as_json: bool) -> None:
     """Photos in pipes need pipes that carry nothing else."""
     reads = any(source.is_stream for source in sources)
-    if reads and sys.stdin.isatty():
+    if reads and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError("nothing is piped in", hint="name a photo, or: mio restore - < photo.jpg")
     if not _writes_stream(sources, output):
         return
@@ -160,6 +160,8 @@ def _check_streams(sources: Sequence[Source], output: str | None, *, compare: bo
         raise UsageError(
             f"{extra} has no place on standard output beside a photo", hint="name a file with -o"
         )
+    if sys.stdout is None:
+        raise UsageError("standard output is closed", hint="name a file with -o")
     if sys.stdout.isatty():
         raise UsageError("a terminal shows no photos", hint="name a file with -o, or pipe the output on")
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+
 EXIT_OK = 0
 EXIT_NOTHING_WORKED = 1
 EXIT_USAGE = 2
 EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where nothing more can be written."""
 
 
 class MioError(Exception):

@@ -24,7 +24,7 @@ from mio_cli.core.errors import (
     PhotoError,
     WeightsError,
 )
-from mio_cli.core.paths import atomic_path, remove_stale_temporaries
+from mio_cli.core.paths import remove_stale_temporaries
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.core.request import Request
 from mio_cli.infer.auto import Decision
@@ -38,6 +38,7 @@ from mio_cli.io import (
     losses,
     output_paths,
     read_picture,
+    write_file,
     write_picture,
 )
 from mio_cli.io.formats import format_for
@@ -206,7 +207,7 @@ class _File:
             if self.target == STREAM:
                 _write_stream(original)
             else:
-                _copy(original, self.target)
+                write_file(original, self.target)
         elif self.target == STREAM:
             _write_stream(encode_picture(picture))
             self.outcome.notes += losses(picture)
@@ -254,18 +255,6 @@ def _write_stream(data: bytes) -> None:
         sys.stdout.buffer.flush()
     except OSError as error:
         raise PhotoError(f"cannot write to standard output: {error.strerror}") from None
-
-
-def _copy(original: bytes, target: Path) -> None:
-    """The file as it is, byte for byte."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(target) as temporary:
-            temporary.write_bytes(original)
-    except OSError as error:
-        raise PhotoError(
-            f"cannot write {target}: {error.strerror}", hint="choose a writable folder with -o"
-        ) from None
 
 
 def _write_comparison(before: Picture, after: np.ndarray, target: Path) -> None:

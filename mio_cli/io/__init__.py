@@ -2,7 +2,7 @@
 
 from mio_cli.io.read import DEFAULT_MAX_PIXELS, read_picture
 from mio_cli.io.sources import Source, find_photos, output_path, output_paths, photos_in
-from mio_cli.io.write import encode_picture, losses, write_picture
+from mio_cli.io.write import encode_picture, losses, write_file, write_picture
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
@@ -14,5 +14,6 @@ __all__ = [
     "output_paths",
     "photos_in",
     "read_picture",
+    "write_file",
     "write_picture",
 ]

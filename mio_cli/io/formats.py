@@ -59,6 +59,8 @@ READABLE = f"{', '.join(_TITLES[:-1])} and {_TITLES[-1]}"
 
 _BY_SUFFIX = {suffix: name for name, known in FORMATS.items() for suffix in known.suffixes}
 _AVIF_BRANDS = {b"avif", b"avis"}
+# Of Fuji, Panasonic, Olympus and Sigma.
+_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"FOVb")
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
@@ -90,7 +92,10 @@ def format_for(target: Path, default: str) -> str:
 
 
 def sniff(head: bytes) -> str | None:
-    """The format that the first 64 bytes of a file show; ``"GIF"`` too, which is known but not read."""
+    """The format that the first 64 bytes of a file show; also ``"GIF"`` and ``"RAW"``, which are not read.
+
+    ``"RAW"`` are a camera's raw files that do not look like TIFF.
+    """
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -99,6 +104,8 @@ def sniff(head: bytes) -> str | None:
         return "TIFF"
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return "WEBP"
+    if head.startswith(_RAW_STARTS) or head[4:12] == b"ftypcrx ":  # the last are Canon's
+        return "RAW"
     if head[4:8] == b"ftyp":
         brands = {head[8:12], *(head[start : start + 4] for start in range(16, len(head) - 3, 4))}
         return "AVIF" if brands & _AVIF_BRANDS else "HEIF" if brands & _HEIF_BRANDS else None

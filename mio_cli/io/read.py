@@ -34,6 +34,7 @@ DEFAULT_MAX_PIXELS = 178_956_970
 
 _HEAD = 64  # bytes that show the format
 _MP_ENTRY = 0xB002  # the tag of a JPEG file's list of images (CIPA DC-007)
+_DEVELOP = "develop it to TIFF or JPEG first"
 _NO_EXCESS = 0.25 / 65_535  # what rounding in a profile's matrix adds to white
 
 
@@ -110,6 +111,8 @@ def _check_format(head: bytes, name: str) -> str:
     file_format = sniff(head[:_HEAD])
     if file_format is None:
         raise PhotoError(f"{name}: is not a photo that mio can read", hint=f"mio reads {READABLE}")
+    if file_format == "RAW":
+        raise PhotoError(f"{name}: is a camera raw file", hint=_DEVELOP)
     return file_format
 
 
@@ -134,7 +137,7 @@ def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name:
         )
     if isinstance(image, TiffImageFile):
         if is_camera_raw(image, data):
-            raise PhotoError(f"{name}: is a camera raw file", hint="develop it to TIFF or JPEG first")
+            raise PhotoError(f"{name}: is a camera raw file", hint=_DEVELOP)
         if is_cut_short(image, len(data)):
             raise OSError("image file is truncated")
     frames = _count_photos(image)

@@ -29,7 +29,7 @@ _SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NO_PAGE = 1 | 4  # reduced resolution, transparency mask
 _GREY_OR_RGB = _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_SENSOR = (32_803, 34_892)
+_CMYK, _SENSOR = 5, (32_803, 34_892)
 _COMPRESSIONS = (5, 32_773)  # LZW, PackBits
 _EXTRA_SAMPLES = 338
 _CHANNEL_TAGS = (_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES)
@@ -117,7 +117,8 @@ def decode_tiff16(data: bytes) -> Codes:
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages.first
         if page.photometric not in _GREY_OR_RGB:
-            kind = getattr(page.photometric, "name", page.photometric)
+            name = getattr(page.photometric, "name", page.photometric)
+            kind = "CMYK" if page.photometric == _CMYK else name
             raise UnsupportedError(f"its colours are {kind} of 16 bits")
         try:
             codes = np.asarray(page.asarray())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mio_cli.core.errors import PhotoError, UsageError
+from mio_cli.core.errors import NO_SPACE, PhotoError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.picture import Picture
 from mio_cli.io.colour import colour_space, matrix_profile
@@ -55,14 +55,22 @@ def write_picture(
         UsageError: no such format.
     """
     file_format = format or format_for(target, picture.format)
-    data = encode_picture(picture, file_format, quality=quality, name=str(target))
+    write_file(encode_picture(picture, file_format, quality=quality, name=str(target)), target)
+    return losses(picture, file_format)
+
+
+def write_file(data: bytes, target: Path) -> None:
+    """Write bytes; the file appears whole or not at all. Missing folders are made.
+
+    Raises:
+        PhotoError: the file cannot be written; the message says why.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(target) as temporary:
             temporary.write_bytes(data)
     except OSError as error:
         raise _write_error(error, target) from error
-    return losses(picture, file_format)
 
 
 def encode_picture(
@@ -232,7 +240,7 @@ def _standard_tables(quality: int) -> tuple[tuple[int, ...], ...]:
 
 def _write_error(error: OSError, target: Path) -> PhotoError:
     folder = target.parent
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if error.errno in NO_SPACE:
         return PhotoError(
             f"{target}: no space left in '{folder}'", hint="free some, or write elsewhere with --output"
         )

@@ -185,7 +185,8 @@ def test_camera_raw_is_refused(photo: np.ndarray) -> None:
     tifffile.imwrite(dng, photo, photometric="rgb", extratags=[(50706, 1, 4, (1, 4, 0, 0), True)])
     nef = BytesIO()
     tifffile.imwrite(nef, photo, photometric="rgb", subfiletype=1)
-    for data in (dng.getvalue(), nef.getvalue()):
+    others = [start + bytes(100) for start in (b"FUJIFILMCCD-RAW 0201", b"IIRO\x08", b"\0\0\0\x18ftypcrx ")]
+    for data in (dng.getvalue(), nef.getvalue(), *others):
         with pytest.raises(PhotoError, match="camera raw file; develop it"):
             read_picture(data)
 

@@ -1,0 +1,84 @@
+"""Pipes that are closed, disks that are full, and files with names like options."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mio_cli.hub.folder import save_model
+from tests.conftest import save
+from tests.infer.networks import lively
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="descriptors, limits and /dev/full of Linux")
+
+
+@pytest.fixture
+def folder(clean: np.ndarray, noisy: np.ndarray, tmp_path: Path) -> Path:
+    """Two photos and a tiny network."""
+    save_model(lively(widths=(4, 8), encoder=(1,), middle=1, decoder=(1,)), "compact", tmp_path / "model")
+    save(clean, tmp_path / "clean.png")
+    save(noisy, tmp_path / "noisy.png")
+    return tmp_path
+
+
+def shell(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
+    """``mio restore`` as a shell runs it, redirections and all."""
+    return subprocess.run(
+        f"{sys.executable} -m mio_cli restore {words}",
+        shell=True, cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("- -o out.png <&-", 2, "error: nothing is piped in → name a photo, or: mio restore - < photo.jpg"),
+        ("noisy.png -o - >&-", 2, "error: standard output is closed → name a file with -o"),
+        ("noisy.png --model model -t noise --json >/dev/full", 1, "error: cannot write: No space left"),
+        ("noisy.png --model model -t noise >/dev/full", 1, "error: cannot write: No space left"),
+    ],
+)
+def test_a_stream_that_cannot_be_used_is_one_plain_line(
+    folder: Path, words: str, code: int, message: str
+) -> None:
+    done = shell(folder, words)
+    assert done.returncode == code, done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith(message)
+
+
+def test_nobody_needs_to_read_along(folder: Path) -> None:
+    done = shell(folder, "noisy.png --model model -t noise --json -o out.png >&- 2>&-")
+    assert done.returncode == 0
+    assert (folder / "out.png").is_file()
+
+
+def test_a_full_disk_is_told_whether_photos_are_restored_or_copied(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "mio_cli", "restore", "noisy.png", "clean.png", "-o", "out", "--json"],
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)),
+    )  # fmt: skip
+    assert done.returncode == 1
+    errors = [json.loads(line)["error"] for line in done.stdout.splitlines()]
+    assert errors == [
+        f"out/{name}.png: no space left in 'out'; free some, or write elsewhere with --output"
+        for name in ("noisy", "clean")
+    ]
+    assert list((folder / "out").iterdir()) == []
+
+
+def test_a_name_with_a_dash_in_front_is_no_option(folder: Path) -> None:
+    (folder / "noisy.png").rename(folder / "-tilt.png")
+    done = shell(folder, "*.png --model model -t noise -o out/")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["-tilt.png", "clean.png"]
