@@ -65,6 +65,8 @@ def decode_png16(data: bytes, image: Image.Image) -> Codes:
             still serves to find damage: OpenCV may return a part of a damaged file as if it were whole.
     """
     image.load()
+    if (b"IEND", b"") not in _chunks(data):  # of which OpenCV would tell the terminal in words of its own
+        raise OSError("image file is truncated")
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise OSError("cannot decode 16-bit PNG")
@@ -84,12 +86,23 @@ def decode_png16(data: bytes, image: Image.Image) -> Codes:
 
 def named_colours(data: bytes) -> tuple[int, int]:
     """Colour primaries and transfer characteristics by their numbers in ITU-T H.273; 2 is unspecified."""
-    position = len(SIGNATURE)
-    while position + 12 <= len(data) and (kind := data[position + 4 : position + 8]) != b"IDAT":
-        if kind == b"cICP":
-            return data[position + 8], data[position + 9]
-        position += 12 + int.from_bytes(data[position : position + 4])
+    for kind, content in _chunks(data):
+        if kind == b"cICP" and len(content) == 4:
+            return content[0], content[1]
+        if kind == b"IDAT":
+            break
     return 2, 2
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Type and content of one chunk after the other, as far as they are whole."""
+    position = len(SIGNATURE)
+    while position + 12 <= len(data):
+        start = position + 8
+        end = start + int.from_bytes(data[position : position + 4])
+        position = end + 4
+        if position <= len(data):
+            yield data[start - 4 : start], data[start:end]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

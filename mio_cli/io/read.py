@@ -138,7 +138,7 @@ def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name:
     if isinstance(image, TiffImageFile):
         if is_camera_raw(image, data):
             raise PhotoError(f"{name}: is a camera raw file", hint=_DEVELOP)
-        if is_cut_short(image, len(data)):
+        if is_cut_short(image, data):
             raise OSError("image file is truncated")
     frames = _count_photos(image)
     if frames > 1:

@@ -71,14 +71,25 @@ def is_camera_raw(image: TiffImageFile, data: bytes) -> bool:
     )
 
 
-def is_cut_short(image: TiffImageFile, size: int) -> bool:
-    """Whether pixels lie beyond the end of a file of ``size`` bytes; decoders may make up the rest."""
-    tags = image.tag_v2
+def is_cut_short(image: TiffImageFile, data: bytes) -> bool:
+    """Whether tags or pixels lie beyond the end of the file; decoders may make up the rest."""
+    size, tags = len(data), image.tag_v2
+    if _end_of_directory(data) > size:
+        return True
     for offsets, counts in _PLACES:
         for offset, count in zip(tags.get(offsets, ()), tags.get(counts, ()), strict=False):
             if offset + count > size:
                 return True
     return False
+
+
+def _end_of_directory(data: bytes) -> int:
+    """Where the first page's list of tags ends, in TIFF or BigTIFF."""
+    order = "<" if data[:1] == b"I" else ">"
+    big = struct.unpack_from(order + "H", data, 2) == (43,)
+    (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    (count,) = struct.unpack_from(order + ("Q" if big else "H"), data, start)
+    return int(start + 8 + 20 * count + 8 if big else start + 2 + 12 * count + 4)
 
 
 def count_pages(image: TiffImageFile) -> int:
