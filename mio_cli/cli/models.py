@@ -11,6 +11,7 @@ import typer
 
 from mio_cli.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from mio_cli.cli.bench import bench
+from mio_cli.cli.completion import complete_model
 from mio_cli.cli.options import Debug, Json
 from mio_cli.cli.output import console, print_error, print_json
 from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_SOME_FAILED, MioError, UsageError
@@ -31,7 +32,12 @@ app = typer.Typer(
 
 app.command("bench", epilog=BENCH_EXAMPLES)(bench)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name, its folder or hf:user/repo.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A model's name, its folder or hf:user/repo.", autocompletion=complete_model
+    ),
+]
 
 
 @app.command("list", epilog="Example: mio models list")
@@ -58,7 +64,12 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command(epilog="Example: mio models info restormer --prompt explicit")
 def info(
-    name: Annotated[str, typer.Argument(help="A model's name, its folder, hf:user/repo, or a network.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A model's name, its folder, hf:user/repo, or a network.", autocompletion=complete_model
+        ),
+    ],
     prompt: Annotated[
         Literal["explicit", "adaptive"] | None, typer.Option(help="Of a network: its prompted variant.")
     ] = None,
@@ -105,7 +116,11 @@ def pull(
 @app.command(epilog="Example: mio models verify mio-small")
 def verify(
     name: Annotated[
-        str | None, typer.Argument(help="A model's name, its folder or hf:user/repo. Default: all embedded.")
+        str | None,
+        typer.Argument(
+            help="A model's name, its folder or hf:user/repo. Default: all embedded.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     as_json: Json = False,
     debug: Debug = False,

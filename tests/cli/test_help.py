@@ -27,30 +27,47 @@ def test_every_command_has_an_example_that_can_be_typed(path: tuple[str, ...]) -
     assert any(found[: len(path)] == path for found in reached)
 
 
-def complete(words: str, tmp_path: Path) -> list[str]:
-    """What bash offers after these words, with the script that ``mio --show-completion`` prints."""
+SHELLS = {
+    "bash": """
+        COMP_WORDS=({words} ''); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{words} '
+        eval "$(mio --show-completion bash)"; _mio_completion mio; printf '%s\\n' "${{COMPREPLY[@]}}"
+    """,
+    "zsh": """
+        compdef() {{ }}; _arguments() {{ print -r -- "$*" | grep -oE '"[^"]+"' | tr -d '"' }}
+        words=({words} ''); CURRENT=$#words
+        eval "$(mio --show-completion zsh)"; _mio_completion
+    """,
+    "fish": """
+        mio --show-completion fish | source
+        complete -C '{words} ' | cut -f 1
+    """,
+}
+"""What each does after Tab, with the script that ``mio --show-completion`` prints; zsh without its menus."""
+
+
+def complete(shell: str, words: str, tmp_path: Path) -> list[str]:
+    """What a shell offers after these words."""
     shim = tmp_path / "mio"
     shim.write_text(
         f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'mio'\nfrom mio_cli.cli.app import main\nmain()\n"
     )
     shim.chmod(0o755)
-    script = (
-        'eval "$(mio --show-completion bash)"\n'
-        f"COMP_WORDS=({words} ''); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE='{words} '\n"
-        '_mio_completion mio; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        ["bash", "-c", script], capture_output=True, text=True, check=True, timeout=60,
+        [shell, "-c", SHELLS[shell].format(words=words)],
+        capture_output=True, text=True, check=True, timeout=60,
         env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(root),
                           "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
     )  # fmt: skip
-    return done.stdout.split()
+    return sorted(done.stdout.split())
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash here")
-def test_bash_completes_commands_tasks_and_models(tmp_path: Path) -> None:
-    assert {"restore", "classify", "demo", "doctor", "models"} <= set(complete("mio", tmp_path))
-    assert "lowlight" in complete("mio restore photo.jpg --task", tmp_path)
-    assert complete("mio restore photo.jpg --model", tmp_path) == list(registered())
-    assert "restormer-S-EP" in complete("mio recipes show", tmp_path)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_shells_complete_commands_tasks_models_and_recipes(shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    assert {"restore", "classify", "demo", "doctor", "models"} <= set(complete(shell, "mio", tmp_path))
+    assert "lowlight" in complete(shell, "mio restore photo.jpg --task", tmp_path)
+    assert complete(shell, "mio restore photo.jpg --model", tmp_path) == sorted(registered())
+    assert complete(shell, "mio models info", tmp_path) == sorted(registered())
+    assert "restormer-S-EP" in complete(shell, "mio train --recipe", tmp_path)
