@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mio_cli.arch.levels import level_counts
 from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptExtractor
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import MioError, UsageError
@@ -149,7 +150,7 @@ class Engine:
     def code(self, photo: np.ndarray, prompt: Tensor | None) -> PromptCode | Tensor | None:
         """What is injected into every tile: from the whole photo at full resolution, exactly.
 
-        The extractor ends in a mean over all pixels, so it can look at one strip of rows after another.
+        The extractor ends in a mean over all pixels, so it can look at one block after another.
         """
         encoder = getattr(self.net, "prompt", None)
         if prompt is None and self.needs_task:
@@ -160,7 +161,8 @@ class Engine:
         if encoder.mode == "explicit":
             return encoder(torch.empty(0), explicit)
         extractors = (cast(PromptExtractor, extract) for extract in encoder.adaptive)
-        seen = tuple(self._mean_features(extract, photo) for extract in extractors)
+        found = tuple(self._mean_features(extract, photo) for extract in extractors)
+        seen = encoder.with_levels(found, self._level_counts(photo))
         if encoder.mode == "adaptive":
             return seen
         named = explicit or encoder.encode_explicit(torch.tensor([-1], device=self.device))
@@ -175,6 +177,15 @@ class Engine:
             total = total + features.sum(dim=(2, 3), dtype=torch.float64)
             count += features.shape[2] * features.shape[3]
         return (total / count).float()
+
+    def _level_counts(self, photo: np.ndarray) -> Tensor:
+        """Counts of levels of an H×W×3 photo, 1×256, strip by strip."""
+        strips = (photo[top : top + BLOCK] for top in range(0, len(photo), BLOCK))
+        return (
+            torch.stack([level_counts(torch.from_numpy(strip)[None]) for strip in strips])
+            .sum(0)
+            .to(self.device)
+        )
 
     # CUDA chooses the same kernel each time, and fp32 means fp32: by default convolutions round to ten bits.
     @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
