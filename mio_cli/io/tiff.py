@@ -30,7 +30,7 @@ _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tile
 _NO_PAGE = 1 | 4  # reduced resolution, transparency mask
 _GREY_OR_RGB = _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _CMYK, _SENSOR = 5, (32_803, 34_892)
-_COMPRESSIONS = (5, 32_773)  # LZW, PackBits
+_LZW, _DEFLATE, _LZMA = 5, (8, 32_946), 34_925
 _EXTRA_SAMPLES = 338
 _CHANNEL_TAGS = (_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES)
 _ALPHA = _PREMULTIPLIED, _STRAIGHT = 1, 2  # other extra samples are masks that an editor has saved
@@ -131,6 +131,7 @@ def decode_tiff16(data: bytes) -> Codes:
             name = getattr(page.photometric, "name", page.photometric)
             kind = "CMYK" if page.photometric == _CMYK else name
             raise UnsupportedError(f"its colours are {kind} of 16 bits")
+        _check_compression(page, data)
         try:
             codes = np.asarray(page.asarray())
             if page.planarconfig == 2 and codes.ndim == 3:
@@ -192,6 +193,22 @@ def encode_tiff(
     return b"".join([header, tags.tobytes(len(header)), *strips])
 
 
+def _check_compression(page: tifffile.TiffPage, data: bytes) -> None:
+    """Refuse strips that hold more than their pixels: tifffile would inflate kilobytes to gigabytes."""
+    if page.compression == _LZMA:
+        raise UnsupportedError("its samples of 16 bits are compressed by LZMA")
+    if page.compression not in _DEFLATE:
+        return
+    longest = 2 * 2 * int(np.prod(page.chunks))  # bytes, doubled: some programs write a little too much
+    for start, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+        stream, rest, length = zlib.decompressobj(), data[start : start + count], 0
+        while rest and length <= longest:
+            length += len(stream.decompress(rest, _STRIP_BYTES))
+            rest = stream.unconsumed_tail
+        if length > longest:
+            raise OSError("its strips are longer than its pixels")
+
+
 def _strip(codes: Codes) -> bytes:
     differences = codes.copy()
     differences[:, 1:] -= codes[:, :-1]
@@ -199,9 +216,9 @@ def _strip(codes: Codes) -> bytes:
 
 
 def _decode_by_opencv(data: bytes, page: tifffile.TiffPage) -> Codes:
-    """For LZW and PackBits, which tifffile leaves to a library of 80 MB."""
+    """For LZW, which tifffile leaves to a library of 80 MB."""
     method = getattr(page.compression, "name", page.compression)
-    if page.compression not in _COMPRESSIONS:
+    if page.compression != _LZW:
         raise UnsupportedError(f"its samples of 16 bits are compressed by {method}")
     if page.planarconfig == 2:  # which OpenCV does not heed
         raise UnsupportedError(f"its channels of 16 bits are compressed one by one by {method}")

@@ -139,6 +139,19 @@ def test_absurd_sizes_are_refused_before_memory_is_taken() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
+def test_a_strip_that_inflates_without_end_is_refused() -> None:
+    bomb = zlib.compressobj()
+    strip = b"".join(bomb.compress(bytes(2**20)) for _ in range(300)) + bomb.flush()
+    tiff = bytearray(WHOLE["16-bit zipped TIFF"])
+    for tag, value in ((273, len(tiff)), (279, len(strip))):
+        entry = max(tiff.find(struct.pack("<HHI", tag, kind, 1)) for kind in (3, 4))
+        tiff[entry : entry + 12] = struct.pack("<HHII", tag, 4, 1, value)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(PhotoError, match="longer than its pixels"):
+        read_picture(bytes(tiff + strip))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
+
+
 def test_pixel_limit_is_the_callers() -> None:
     with pytest.raises(PhotoError, match=r"104×72 .* limit of 7,487; .*--max-pixels 7488"):
         read_picture(WHOLE["JPEG"], max_pixels=7487)
