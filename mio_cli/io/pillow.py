@@ -1,4 +1,4 @@
-"""Pillow, quiet and without its process-wide pixel limit, and with HEIC where the package for it is there."""
+"""Pillow, quiet and without its process-wide limits, and with HEIC where the package for it is there."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from mio_cli.core.errors import PhotoError
 
 # Pillow also reports oddities of a file through logging, which would land on the terminal.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
+_METADATA = 1 << 25
+"""Bytes that a compressed profile or text in a PNG file may take. By default it is 1 MB, less than scanners'
+profiles."""
+
 _lock = threading.RLock()
 
 
 @contextmanager
 def pillow_at_ease() -> Iterator[None]:
-    """Pillow warns of nothing and limits no pixel count inside the block: our own checks come first.
+    """Pillow warns of nothing, limits no pixel count and hardly metadata: our own checks come first.
 
-    Both are settings of the whole process. A lock keeps threads that handle photos here from restoring
+    These are settings of the whole process. A lock keeps threads that handle photos here from restoring
     each other's settings; the previous ones are back afterwards.
     """
     with _lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        pixels, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        metadata, PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_CHUNK, _METADATA
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS = limit
+            Image.MAX_IMAGE_PIXELS, PngImagePlugin.MAX_TEXT_CHUNK = pixels, metadata
 
 
 def enable_heif(name: str) -> None:

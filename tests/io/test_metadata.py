@@ -57,6 +57,16 @@ def test_orientation_in_xmp_is_reset_with_the_one_in_exif(photo: np.ndarray) -> 
     assert read_picture(untouched).xmp == xmp
 
 
+def test_large_compressed_metadata_of_a_png_is_no_damage(photo: np.ndarray) -> None:
+    """Profiles of scanners have several megabytes."""
+    profile = bytearray(SRGB_ICC + bytes(3_000_000))
+    profile[:4] = len(profile).to_bytes(4)
+    text, buffer = PngInfo(), BytesIO()
+    text.add_text("Comment", "long " * 400_000, zip=True)
+    Image.fromarray(photo).save(buffer, "PNG", icc_profile=bytes(profile), pnginfo=text)
+    assert read_picture(buffer.getvalue()).icc == bytes(profile)
+
+
 @pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 def test_metadata_goes_from_any_format_to_any(
