@@ -139,7 +139,7 @@ def restore(
     from mio_cli.infer.restorer import Restorer
     from mio_cli.io import DEFAULT_MAX_PIXELS, find_photos
 
-    sources = find_photos(paths, skip=Path(output) if output else None)
+    sources = find_photos(paths, skip=Path(output) if output else None, note=print_note)
     _check_streams(sources, output, compare=compare, as_json=as_json)
     options = Options(request, output, compare, skip_existing, jobs, max_pixels or DEFAULT_MAX_PIXELS)
     keep_freed_memory()

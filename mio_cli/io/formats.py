@@ -50,6 +50,13 @@ FORMATS: dict[str, Format] = {
 """Formats that are read and written, by Pillow's names."""
 
 
+UNREAD = {
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw", ".x3f"),
+    *(".gif", ".jp2", ".jxl", ".psd", ".xcf"),
+}
+"""Suffixes of photos that are not read: of camera raw files and others."""
+
+
 class UnsupportedError(Exception):
     """A sound file of a kind that is not read; the message says what it is."""
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mio_cli.core.errors import DataError, UsageError
-from mio_cli.io.formats import FORMATS, READABLE, format_for, format_of_suffix, sniff
+from mio_cli.io.formats import FORMATS, READABLE, UNREAD, format_for, format_of_suffix, sniff
 
 STREAM = Path("-")
 """Standard input as a source, standard output as a target."""
@@ -37,7 +38,9 @@ class Source:
         return self.path == STREAM
 
 
-def find_photos(paths: Sequence[str], *, skip: Path | None = None) -> list[Source]:
+def find_photos(
+    paths: Sequence[str], *, skip: Path | None = None, note: Callable[[str], None] = lambda text: None
+) -> list[Source]:
     """The photos that command-line arguments name, in the order of the arguments, each once.
 
     Folders are searched to any depth and in natural order (2 before 10). Hidden files, files that are no
@@ -48,14 +51,20 @@ def find_photos(paths: Sequence[str], *, skip: Path | None = None) -> list[Sourc
     Args:
         paths: files, folders, patterns such as ``"scans/**/*.jpg"``, or ``-``.
         skip: a folder that is not searched: where the outputs go.
+        note: called with a sentence if folders also hold photos that cannot be read.
 
     Raises:
         UsageError: a folder holds no photo, or a pattern matches none.
     """
     unique: dict[str, Source] = {}
+    unread: set[str] = set()
     for argument in paths:
-        for source in _named_by(argument, skip):
+        for source in _named_by(argument, skip, unread):
             unique.setdefault("-" if source.is_stream else os.path.realpath(source.path), source)
+    if unread:
+        suffixes = Counter(Path(path).suffix.lower() for path in unread)
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
+        note(f"passed over photos that mio does not read: {kinds}")
     return _unambiguous(list(unique.values()))
 
 
@@ -145,24 +154,27 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
     return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in parts]
 
 
-def _named_by(argument: str, skip: Path | None) -> list[Source]:
+def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source]:
     if argument == "-" or (os.path.lexists(argument) and not os.path.isdir(argument)):
         return [Source(Path(argument))]
     if os.path.isdir(argument):
-        found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip)]
+        found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip, unread)]
         if not found:
             raise UsageError(f"'{argument}' holds no photos", hint=f"mio reads {READABLE}")
         return found
     if glob.has_magic(argument):
-        found = list(_expand(argument, skip))
+        found = list(_expand(argument, skip, unread))
         if not found:
             raise UsageError(f"no photo matches '{argument}'", hint="check the pattern and the folder")
         return found
     return [Source(Path(argument))]
 
 
-def _walk(folder: Path, skip: Path | None) -> list[Path]:
-    """Photos below ``folder``, and subfolders that cannot be listed: reading them tells the user."""
+def _walk(folder: Path, skip: Path | None, unread: set[str]) -> list[Path]:
+    """Photos below ``folder``, and subfolders that cannot be listed: reading them tells the user.
+
+    Photos of other formats are added to ``unread``.
+    """
     photos: list[Path] = []
     unreadable: list[Path] = []
     for parent, folders, files in os.walk(folder, onerror=lambda e: unreadable.append(Path(e.filename))):
@@ -172,6 +184,8 @@ def _walk(folder: Path, skip: Path | None) -> list[Path]:
             if not name.startswith((".", _ARCHIVE_LEFTOVERS)) and not _is_inside(Path(parent, name), skip)
         ]
         photos += [Path(parent, name) for name in files if _is_wanted(name)]
+        others = (Path(parent, name) for name in files if not name.startswith("."))
+        unread.update(os.path.realpath(path) for path in others if path.suffix.lower() in UNREAD)
     return sorted(photos + unreadable, key=natural_key)
 
 
@@ -184,7 +198,7 @@ def _is_ours(path: Path) -> bool:
     return path.stem.endswith((_MARK, ".compare"))
 
 
-def _expand(pattern: str, skip: Path | None) -> Iterator[Source]:
+def _expand(pattern: str, skip: Path | None, unread: set[str]) -> Iterator[Source]:
     """Photos that match, and photos in folders that match."""
     steady = Path(*_steady_parts(Path(pattern)))
     for match in sorted(map(Path, glob.glob(pattern, recursive=True)), key=natural_key):
@@ -192,7 +206,7 @@ def _expand(pattern: str, skip: Path | None) -> Iterator[Source]:
             continue
         if match.is_dir():
             if "**" not in pattern:
-                yield from (Source(path, steady) for path in _walk(match, skip))
+                yield from (Source(path, steady) for path in _walk(match, skip, unread))
         elif _is_wanted(match.name) or (_MARK in pattern and format_of_suffix(match.suffix)):
             yield Source(match, steady)
 

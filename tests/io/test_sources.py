@@ -46,6 +46,17 @@ def names(sources: list[Source]) -> list[str]:
     return [str(source.path) for source in sources]
 
 
+def test_photos_that_cannot_be_read_are_counted(album: Path) -> None:
+    notes: list[str] = []
+    find_photos(["album"], note=notes.append)
+    assert notes == []
+    for name in ("a.CR2", "b.cr2", "2023/c.cr2", "d.gif", "._a.cr2", ".trash/e.nef"):
+        (album / "album" / name).parent.mkdir(exist_ok=True)
+        (album / "album" / name).touch()
+    assert len(find_photos(["album", "alb*", "1.jpg"], note=notes.append)) == 6
+    assert notes == ["passed over photos that mio does not read: 3 .cr2, 1 .gif"]
+
+
 def test_folder_is_searched_in_natural_order(album: Path) -> None:
     found = find_photos(["album"])
     assert names(found) == [
