@@ -94,9 +94,13 @@ def study(
         advance: called with (photos done, photos in all).
 
     Raises:
-        UsageError: see :func:`extractor`.
+        UsageError: there is one photo only; see :func:`extractor`, too.
         WeightsError: there is no such model.
     """
+    if max(len(each.samples) for each in sets) < 2:
+        raise UsageError(
+            "--analyze needs two photos at least, to see how wide a task is", hint="twenty tell more"
+        )
     extractors = {model: extractor(model, device) for model in models}
     labels: list[str] = []
     found: dict[str, list[Numbers]] = {model: [] for model in models}

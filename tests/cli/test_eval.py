@@ -107,6 +107,7 @@ def test_without_true_photos_it_says_what_cannot_be_measured(
         ("--data a --gt b", "belong to --lq"),
         ("--data a --style rain,haze", "--style draws figures"),
         ("--lq a --analyze", "--analyze degrades photos"),
+        ("--data . --analyze", "needs two photos at least"),
         ("--data . --mode blind", "there is no mode 'blind'"),
     ],
 )

@@ -29,7 +29,7 @@ def server() -> multiprocessing.context.ForkServerContext:
 def is_plain(line: str) -> bool:
     """Whether ``line`` calls mio and needs nothing of a shell but to be split into words."""
     words = shlex.split(line, comments=True)
-    return words[:1] == ["mio"] and not any(set("|<>&;$*`()") & set(word) for word in words)
+    return words[:1] == ["mio"] and not any(set("|<>&;$*`(){}") & set(word) for word in words)
 
 
 def run_mio(context: multiprocessing.context.ForkServerContext, line: str, folder: Path) -> tuple[int, str]:

@@ -2,7 +2,8 @@
 
 Commands that need a network or other machines are not run; they must parse, as ``--help`` has it.
 ``ELSEWHERE`` knows them, and blocks may say so themselves, as in ```` ```sh elsewhere ````. Training, which
-would last for hours, gets the smoke profile and a short ``--max-time``; see ``shortened``.
+would last for hours, gets the smoke profile and a short ``--max-time``, and evaluation one photo; see
+``shortened``.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ def shortened(line: str) -> str:
     line = re.sub(r"--max-time \S+", "--max-time 3s", line)
     if line.startswith("mio train ") and "--profile" not in line:
         line = line.replace("mio train ", "mio train --profile smoke ", 1)
-    return line
+    if line.startswith("mio eval ") and not re.search("--limit|--analyze", line):
+        line = line.replace("mio eval ", "mio eval --limit 1 ", 1)
+    return re.sub(r"^mio models bench", "mio models bench --size 64", line)
 
 
 def check_elsewhere(line: str) -> None:
@@ -108,6 +111,10 @@ def sandbox(tmp_path: Path) -> Path:
     for folder in ("photos", "held-out"):
         for index, photo in enumerate((coffee, cat, rocket)):
             save(photo[index * 8 :][:160, :192].copy(), tmp_path / folder / f"{index}.png")
+    for folder in ("degraded", "clean"):
+        save(coffee[:64, :96].copy(), tmp_path / folder / "0.png")
+    for model in ("a", "b", "restormer-EP"):
+        (tmp_path / model).symlink_to(ROOT / "weights" / "mio-small")
     checkpoint("Restormer_EP", tmp_path / "Restormer_S_EP.pth")
     prompt_file(tmp_path / "type7.npy")
     for name in ("recipes", "tools", "benchmarks", "weights"):
@@ -116,6 +123,7 @@ def sandbox(tmp_path: Path) -> Path:
         ("mio", f"exec {sys.executable} -m mio_cli"),
         ("python", f"exec {sys.executable}"),
         ("pip", "false"),
+        ("tool", "cp"),
     ):
         shim = tmp_path / ".bin" / name
         shim.parent.mkdir(exist_ok=True)
