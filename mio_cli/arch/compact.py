@@ -75,7 +75,7 @@ def _blocks(channels: int, count: int) -> nn.Sequential:
 
 
 class ToneCurve(nn.Module):
-    """``x^e``, one exponent for a whole photo, read from its prompt code B×64; B×3×H×W → the same.
+    """``x^e``, one exponent for a whole photo, read from its prompt code; B×3×H×W → the same.
 
     It starts as the identity. All channels share the exponent, so no colours shift.
     """
@@ -83,10 +83,10 @@ class ToneCurve(nn.Module):
     DARKEST = 1e-3
     """Below this level the curve is moved along, for its slope at black may be infinite."""
 
-    def __init__(self, features: int = CODE_FEATURES) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        hidden = nn.Linear(features, features)
-        self.read = nn.Sequential(hidden, nn.ReLU(inplace=True), _zeroed(nn.Linear(features, 1)))
+        hidden = nn.Linear(features, CODE_FEATURES)
+        self.read = nn.Sequential(hidden, nn.ReLU(inplace=True), _zeroed(nn.Linear(CODE_FEATURES, 1)))
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         exponent = self.read(code).float().exp()[:, :, None, None]
@@ -117,17 +117,18 @@ class CompactUNet(nn.Module):
         self.decoder = nn.ModuleList(_blocks(widths[i], config.decoder[i]) for i in range(levels))
         # Gain and offset start at zero: untrained, the network returns about what it is given.
         self.ending = _zeroed(nn.Conv2d(widths[0], 6, 3, padding=1))
-        if config.prompt:
-            self.tone = ToneCurve()
-            self.inject_decoder = nn.ModuleList(PromptInjection(width) for width in widths)
-            self.inject_output = PromptInjection(6)
+        if self.prompt:
+            features = self.prompt.features
+            self.tone = ToneCurve(features)
+            self.inject_decoder = nn.ModuleList(PromptInjection(width, features) for width in widths)
+            self.inject_output = PromptInjection(6, features)
             _zeroed(self.inject_output.shift)
 
     @staticmethod
     def _prompt_encoder(mode: PromptMode) -> PromptEncoder:
         """Extractors that keep the variance: by default the codes of two prompts differ by a hundredth
         of a unit, and the network takes long to notice."""
-        encoder = PromptEncoder(mode)
+        encoder = PromptEncoder(mode, levels=True)
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d):
                 _variance_keeping(module)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
 from mio_cli.arch.spec import ModelSpec
 
 
@@ -28,7 +29,8 @@ class CompactClassifier(nn.Module):
 
     Overlapping 3×3 convolutions from full resolution on, where the published classifier looks at 9×9 pixels
     side by side, and after them the mean and the standard deviation over all positions: what tells
-    degradations apart is how much fine detail varies, not where it lies.
+    degradations apart is how much fine detail varies, not where it lies. The histogram tells mild low light
+    from a clean photo (:mod:`mio_cli.arch.levels`).
     """
 
     def __init__(self, config: CompactClassifierConfig | None = None) -> None:
@@ -40,7 +42,8 @@ class CompactClassifier(nn.Module):
             conv = nn.Conv2d(before, width, 3, stride=1 if before == 3 else 2, padding=1, bias=False)
             layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Linear(2 * config.widths[-1], config.classes)
+        self.levels = LevelEncoder()
+        self.head = nn.Linear(2 * config.widths[-1] + LEVEL_FEATURES, config.classes)
 
     def logits(self, x: Tensor) -> Tensor:
         """B×3×H×W, or B×T×3×H×W tiles of the same photos, → B×classes, before the softmax."""
@@ -51,7 +54,7 @@ class CompactClassifier(nn.Module):
         mean = features.mean(dim=everywhere)
         # The variance of a single position is zero, and the root's slope there is infinite.
         deviation = (features.var(dim=everywhere, unbiased=False) + 1e-6).sqrt()
-        return self.head(torch.cat([mean, deviation], dim=1))
+        return self.head(torch.cat([mean, deviation, self.levels(level_counts(x))], dim=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x).softmax(dim=1)

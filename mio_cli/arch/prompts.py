@@ -11,8 +11,10 @@ import math
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
 from mio_cli.arch.spec import PromptMode
 
 PROMPT_SIZE = 128
@@ -90,14 +92,21 @@ class PromptEncoder(nn.Module):
             an RGB photo) or ``"both"``: the photo's code plus the code of a task's prompt image, which
             is blank (black) as long as no task is named.
         extractors: how many ``F_ext`` the network has (published: one, or one for each scale).
+        levels: whether a photo's code goes on with what its histogram tells (:mod:`mio_cli.arch.levels`), 64
+            features more, which are zero in the codes of prompt images. Not published, and for one extractor.
+
+    Attributes:
+        features: length of a code.
     """
 
     bank: Tensor
 
-    def __init__(self, mode: PromptMode, extractors: int = 1) -> None:
+    def __init__(self, mode: PromptMode, extractors: int = 1, *, levels: bool = False) -> None:
         super().__init__()
         self.mode = mode
         explicit, adaptive = mode in ("explicit", "both"), mode in ("adaptive", "both")
+        self.levels = LevelEncoder() if levels and adaptive else None
+        self.features = CODE_FEATURES + (LEVEL_FEATURES if self.levels else 0)
         self.explicit = nn.ModuleList(PromptExtractor(1) for _ in range(extractors if explicit else 0))
         self.adaptive = nn.ModuleList(PromptExtractor(3) for _ in range(extractors if adaptive else 0))
         if explicit:
@@ -106,7 +115,8 @@ class PromptEncoder(nn.Module):
     def encode_explicit(self, prompt: Tensor) -> PromptCode:
         """Codes of prompt images B×128×128, or of tasks given as B integers in class order (-1: none)."""
         if prompt.is_floating_point():
-            return tuple(extract(prompt[:, None]) for extract in self.explicit)
+            more = self.features - CODE_FEATURES
+            return tuple(F.pad(extract(prompt[:, None]), (0, more)) for extract in self.explicit)
         # A batch names at most eight different images, so each is looked at once and not once a sample.
         images = torch.cat([self.bank, torch.zeros_like(self.bank[:1])])
         return tuple(code[prompt] for code in self.encode_explicit(images))
@@ -114,14 +124,24 @@ class PromptEncoder(nn.Module):
     def encode_adaptive(self, photo: Tensor) -> PromptCode:
         """Codes of photos B×3×H×W in [0, 1], or of photos of which B×T×3×H×W tiles are known."""
         if photo.ndim == 4:
-            return tuple(extract(photo) for extract in self.adaptive)
-        tiles = photo.flatten(0, 1)
-        codes = []
-        for extract in self.adaptive:
-            # Features at a tile's border feel its zero padding, of which a whole photo has next to none.
-            inner = cast(PromptExtractor, extract).feature_map(tiles)[:, :, 1:-1, 1:-1]
-            codes.append(inner.mean(dim=(2, 3)).unflatten(0, photo.shape[:2]).mean(dim=1))
-        return tuple(codes)
+            codes = tuple(extract(photo) for extract in self.adaptive)
+        else:
+            codes = tuple(
+                self._code_of_tiles(cast(PromptExtractor, extract), photo) for extract in self.adaptive
+            )
+        return self.with_levels(codes, level_counts(photo)) if self.levels else codes
+
+    @staticmethod
+    def _code_of_tiles(extract: PromptExtractor, photo: Tensor) -> Tensor:
+        # Features at a tile's border feel its zero padding, of which a whole photo has next to none.
+        inner = extract.feature_map(photo.flatten(0, 1))[:, :, 1:-1, 1:-1]
+        return inner.mean(dim=(2, 3)).unflatten(0, photo.shape[:2]).mean(dim=1)
+
+    def with_levels(self, codes: PromptCode, counts: Tensor) -> PromptCode:
+        """Codes of photos, completed by what the photos' counts of levels B×256 tell."""
+        assert self.levels is not None
+        told = self.levels(counts)
+        return tuple(torch.cat([code, told], dim=1) for code in codes)
 
     def forward(self, photo: Tensor, prompt: Tensor | PromptCode | None = None) -> PromptCode:
         """The code to inject while restoring ``photo`` (B×3×H×W).

@@ -161,8 +161,9 @@ class Engine:
         if encoder.mode == "explicit":
             return encoder(torch.empty(0), explicit)
         extractors = (cast(PromptExtractor, extract) for extract in encoder.adaptive)
-        found = tuple(self._mean_features(extract, photo) for extract in extractors)
-        seen = encoder.with_levels(found, self._level_counts(photo))
+        seen: PromptCode = tuple(self._mean_features(extract, photo) for extract in extractors)
+        if encoder.levels is not None:
+            seen = encoder.with_levels(seen, self._level_counts(photo))
         if encoder.mode == "adaptive":
             return seen
         named = explicit or encoder.encode_explicit(torch.tensor([-1], device=self.device))
