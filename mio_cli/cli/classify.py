@@ -5,7 +5,8 @@ from __future__ import annotations
 import typer
 
 from mio_cli.cli.options import Debug, Device, Json, Model, Paths
-from mio_cli.cli.output import console, print_error, print_json, probability_table
+from mio_cli.cli.output import console, print_error, print_json, print_note, probability_table
+from mio_cli.cli.streams import check_input
 from mio_cli.core.errors import MioError
 
 EXAMPLES = "Example: mio classify holiday/ --json"
@@ -25,7 +26,8 @@ def classify(
     from mio_cli.infer.engine import choose_device
     from mio_cli.io import find_photos
 
-    sources = find_photos(paths)
+    sources = find_photos(paths, note=print_note)
+    check_input(sources, "classify")
     classifier = TaskClassifier(model, device=choose_device(device))
     rows, outcomes = {}, []
     for source in sources:

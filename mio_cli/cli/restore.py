@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -24,7 +23,7 @@ from mio_cli.cli.output import (
     print_note,
     summary_table,
 )
-from mio_cli.core.errors import UsageError
+from mio_cli.cli.streams import check_input, check_output, writes_stream
 from mio_cli.core.request import Request
 
 if TYPE_CHECKING:
@@ -140,34 +139,13 @@ def restore(
     from mio_cli.io import DEFAULT_MAX_PIXELS, find_photos
 
     sources = find_photos(paths, skip=Path(output) if output else None, note=print_note)
-    _check_streams(sources, output, compare=compare, as_json=as_json)
+    check_input(sources, "restore")
+    check_output(sources, output, compare=compare, as_json=as_json)
     options = Options(request, output, compare, skip_existing, jobs, max_pixels or DEFAULT_MAX_PIXELS)
     keep_freed_memory()
     restorer = Restorer(model, device=device, tile=tile, note=print_note)
     outcomes = _restore_all(sources, restorer, options, as_json=as_json, debug=debug)
     raise typer.Exit(exit_code(outcomes))
-
-
-def _check_streams(sources: Sequence[Source], output: str | None, *, compare: bool, as_json: bool) -> None:
-    """Photos in pipes need pipes that carry nothing else."""
-    reads = any(source.is_stream for source in sources)
-    if reads and (sys.stdin is None or sys.stdin.isatty()):
-        raise UsageError("nothing is piped in", hint="name a photo, or: mio restore - < photo.jpg")
-    if not _writes_stream(sources, output):
-        return
-    if as_json or compare:
-        extra = "--json" if as_json else "--compare"
-        raise UsageError(
-            f"{extra} has no place on standard output beside a photo", hint="name a file with -o"
-        )
-    if sys.stdout is None:
-        raise UsageError("standard output is closed", hint="name a file with -o")
-    if sys.stdout.isatty():
-        raise UsageError("a terminal shows no photos", hint="name a file with -o, or pipe the output on")
-
-
-def _writes_stream(sources: Sequence[Source], output: str | Path | None) -> bool:
-    return str(output) == "-" or (output is None and any(source.is_stream for source in sources))
 
 
 def _restore_all(
@@ -179,7 +157,7 @@ def _restore_all(
     started = time.monotonic()
     outcomes: list[Outcome] = []
     # Text must not mix with a photo on standard output.
-    report = error_console if _writes_stream(sources, options.output) else console
+    report = error_console if writes_stream(sources, options.output) else console
     with file_progress(visible=not as_json) as progress:
         bar = progress.add_task("restoring", total=len(sources))
 

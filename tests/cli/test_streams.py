@@ -29,9 +29,9 @@ def folder(clean: np.ndarray, noisy: np.ndarray, tmp_path: Path) -> Path:
 
 
 def shell(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
-    """``mio restore`` as a shell runs it, redirections and all."""
+    """``mio`` as a shell runs it, redirections and all."""
     return subprocess.run(
-        f"{sys.executable} -m mio_cli restore {words}",
+        f"{sys.executable} -m mio_cli {words}",
         shell=True, cwd=folder, capture_output=True, text=True, timeout=120, check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
@@ -40,10 +40,11 @@ def shell(folder: Path, words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ("- -o out.png <&-", 2, "error: nothing is piped in → name a photo, or: mio restore - < photo.jpg"),
-        ("noisy.png -o - >&-", 2, "error: standard output is closed → name a file with -o"),
-        ("noisy.png --model model -t noise --json >/dev/full", 1, "error: cannot write: No space left"),
-        ("noisy.png --model model -t noise >/dev/full", 1, "error: cannot write: No space left"),
+        ("restore - -o out.png <&-", 2, "nothing is piped in → name a photo, or: mio restore - < photo.jpg"),
+        ("classify - <&-", 2, "nothing is piped in → name a photo, or: mio classify - < photo.jpg"),
+        ("restore noisy.png -o - >&-", 2, "standard output is closed → name a file with -o"),
+        ("restore noisy.png --model model -t noise --json >/dev/full", 1, "cannot write: No space left"),
+        ("restore noisy.png --model model -t noise >/dev/full", 1, "cannot write: No space left"),
     ],
 )
 def test_a_stream_that_cannot_be_used_is_one_plain_line(
@@ -52,11 +53,11 @@ def test_a_stream_that_cannot_be_used_is_one_plain_line(
     done = shell(folder, words)
     assert done.returncode == code, done.stderr
     [line] = done.stderr.splitlines()
-    assert line.startswith(message)
+    assert line.startswith(f"error: {message}")
 
 
 def test_nobody_needs_to_read_along(folder: Path) -> None:
-    done = shell(folder, "noisy.png --model model -t noise --json -o out.png >&- 2>&-")
+    done = shell(folder, "restore noisy.png --model model -t noise --json -o out.png >&- 2>&-")
     assert done.returncode == 0
     assert (folder / "out.png").is_file()
 
@@ -79,6 +80,6 @@ def test_a_full_disk_is_told_whether_photos_are_restored_or_copied(folder: Path)
 
 def test_a_name_with_a_dash_in_front_is_no_option(folder: Path) -> None:
     (folder / "noisy.png").rename(folder / "-tilt.png")
-    done = shell(folder, "*.png --model model -t noise -o out/")
+    done = shell(folder, "restore *.png --model model -t noise -o out/")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["-tilt.png", "clean.png"]
