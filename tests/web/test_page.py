@@ -43,7 +43,7 @@ class Page:
         self.driver.get(self.demo.url)
         self.wait(lambda: self.driver.find_elements(By.CSS_SELECTOR, "#tasks input"))
 
-    def wait(self, done: Callable[[], object], seconds: float = 60) -> None:
+    def wait(self, done: Callable[[], object], seconds: float = 180) -> None:
         WebDriverWait(self.driver, seconds, poll_frequency=0.1).until(lambda driver: done())
 
     def part(self, name: str) -> WebElement:
@@ -253,7 +253,7 @@ def test_the_line_follows_mouse_finger_and_keys(page: Page, noisy: np.ndarray, t
 
 
 def test_full_size_shows_each_pixel_and_can_be_moved(page: Page, clean: np.ndarray, tmp_path: Path) -> None:
-    large = cv2.resize(clean, (2400, 900), interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(clean, (2100, 800), interpolation=cv2.INTER_CUBIC)
     page.choose("jpeg")
     page.set_range(page.part("strength"), 0)
     page.add(save(large, tmp_path / "large.png"))
@@ -360,7 +360,7 @@ def test_closing_the_page_deletes_its_photos(page: Page, noisy: np.ndarray, tmp_
 @pytest.fixture
 def website(tmp_path: Path) -> Iterator[str]:
     """The address of another website."""
-    (tmp_path / "index.html").write_text("<!doctype html><title>cats</title>")
+    (tmp_path / "index.html").write_text('<!doctype html><title>cats</title><link rel="icon" href="data:,">')
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
