@@ -180,13 +180,10 @@ class Engine:
         return (total / count).float()
 
     def _level_counts(self, photo: np.ndarray) -> Tensor:
-        """Counts of levels of an H×W×3 photo, 1×256, strip by strip."""
-        strips = (photo[top : top + BLOCK] for top in range(0, len(photo), BLOCK))
-        return (
-            torch.stack([level_counts(torch.from_numpy(strip)[None]) for strip in strips])
-            .sum(0)
-            .to(self.device)
-        )
+        """Counts of levels of an H×W×3 photo, 1×256, block by block."""
+        corners = product(*(range(0, side, BLOCK) for side in photo.shape[:2]))
+        blocks = (torch.from_numpy(photo[top : top + BLOCK, left : left + BLOCK]) for top, left in corners)
+        return torch.stack([level_counts(block[None]) for block in blocks]).sum(0).to(self.device)
 
     # CUDA chooses the same kernel each time, and fp32 means fp32: by default convolutions round to ten bits.
     @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
