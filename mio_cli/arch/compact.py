@@ -4,8 +4,9 @@ Plain 3×3 residual blocks, because that is what CPUs run fastest (`benchmarks/R
 The blocks look at a neighbourhood only. Everything that depends on the photo as a whole enters through
 the prompt code, so a photo restored in tiles equals the same photo restored at once, given its code.
 
-The code first sets one tone curve for the whole photo. What the blocks add is a gain and an offset for each
-pixel: low light is a matter of the curve and haze of the gain, and blocks alone learn neither well.
+The code first sets one inverse blur and one tone curve for the whole photo. What the blocks add is a gain and
+an offset for each pixel. Blur is a matter of the filter, low light of the curve and haze of the gain, and the
+blocks alone learn none of them well.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TypeVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.inverse_blur import InverseBlur
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
 
@@ -119,6 +121,7 @@ class CompactUNet(nn.Module):
         self.ending = _zeroed(nn.Conv2d(widths[0], 6, 3, padding=1))
         if self.prompt:
             features = self.prompt.features
+            self.inverse_blur = InverseBlur(features)
             self.tone = ToneCurve(features)
             self.inject_decoder = nn.ModuleList(PromptInjection(width, features) for width in widths)
             self.inject_output = PromptInjection(6, features)
@@ -128,7 +131,7 @@ class CompactUNet(nn.Module):
     def _prompt_encoder(mode: PromptMode) -> PromptEncoder:
         """Extractors that keep the variance: by default the codes of two prompts differ by a hundredth
         of a unit, and the network takes long to notice."""
-        encoder = PromptEncoder(mode, levels=True)
+        encoder = PromptEncoder(mode, statistics=True)
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d):
                 _variance_keeping(module)
@@ -146,7 +149,7 @@ class CompactUNet(nn.Module):
         self.spec.check(*x.shape[-2:])
         code = self.prompt(x, prompt)[0] if self.prompt else None
         if code is not None:
-            x = self.tone(x, code)
+            x = self.as_a_whole(x, code)
         features = self.intro(x)
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=True):
@@ -160,6 +163,10 @@ class CompactUNet(nn.Module):
         change = self.ending(features)
         gain, offset = (change if code is None else self.inject_output(change, code)).chunk(2, dim=1)
         return x + x * gain + offset
+
+    def as_a_whole(self, x: Tensor, code: Tensor) -> Tensor:
+        """What the code does to all of a photo alike, before the blocks: B×3×H×W and B×F → the same."""
+        return self.tone(self.inverse_blur(x, code), code)
 
     def _inject(self, level: int, features: Tensor, code: Tensor | None) -> Tensor:
         """Modulate before the blocks of a level, so that they can act on what the prompt says."""

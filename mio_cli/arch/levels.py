@@ -28,6 +28,8 @@ _FEW = 4.0
 def level_counts(photo: Tensor) -> Tensor:
     """How many values of B×…×H×W in [0, 1] lie at each of 256 levels, all channels together: B×256."""
     batch = photo.shape[0]
+    if photo.is_meta:  # where only costs are counted, there are no values to look at
+        return photo.new_empty(batch, LEVELS)
     levels = photo.detach().float().mul(LEVELS - 1).round_().clamp_(0, LEVELS - 1).long().flatten(1)
     levels += LEVELS * torch.arange(batch, device=photo.device)[:, None]
     return levels.flatten().bincount(minlength=batch * LEVELS).view(batch, LEVELS).float()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
 from mio_cli.arch.spec import PromptMode
+from mio_cli.arch.spectrum import FREQUENCIES, enlarged, power_sums, spectrum
 
 PROMPT_SIZE = 128
 CODE_FEATURES = 64
@@ -92,8 +93,9 @@ class PromptEncoder(nn.Module):
             an RGB photo) or ``"both"``: the photo's code plus the code of a task's prompt image, which
             is blank (black) as long as no task is named.
         extractors: how many ``F_ext`` the network has (published: one, or one for each scale).
-        levels: whether a photo's code goes on with what its histogram tells (:mod:`mio_cli.arch.levels`), 64
-            features more, which are zero in the codes of prompt images. Not published, and for one extractor.
+        statistics: whether a photo's code goes on with what its histogram and its spectrum tell
+            (:mod:`mio_cli.arch.levels`, :mod:`mio_cli.arch.spectrum`), 64 and 65 features more, which are 0
+            in the codes of prompt images. Not published, and for one extractor.
 
     Attributes:
         features: length of a code.
@@ -101,12 +103,12 @@ class PromptEncoder(nn.Module):
 
     bank: Tensor
 
-    def __init__(self, mode: PromptMode, extractors: int = 1, *, levels: bool = False) -> None:
+    def __init__(self, mode: PromptMode, extractors: int = 1, *, statistics: bool = False) -> None:
         super().__init__()
         self.mode = mode
         explicit, adaptive = mode in ("explicit", "both"), mode in ("adaptive", "both")
-        self.levels = LevelEncoder() if levels and adaptive else None
-        self.features = CODE_FEATURES + (LEVEL_FEATURES if self.levels else 0)
+        self.levels = LevelEncoder() if statistics and adaptive else None
+        self.features = CODE_FEATURES + (LEVEL_FEATURES + FREQUENCIES if self.levels else 0)
         self.explicit = nn.ModuleList(PromptExtractor(1) for _ in range(extractors if explicit else 0))
         self.adaptive = nn.ModuleList(PromptExtractor(3) for _ in range(extractors if adaptive else 0))
         if explicit:
@@ -129,7 +131,9 @@ class PromptEncoder(nn.Module):
             codes = tuple(
                 self._code_of_tiles(cast(PromptExtractor, extract), photo) for extract in self.adaptive
             )
-        return self.with_levels(codes, level_counts(photo)) if self.levels else codes
+        if self.levels is None:
+            return codes
+        return self.with_statistics(codes, level_counts(photo), spectrum(*power_sums(enlarged(photo))))
 
     @staticmethod
     def _code_of_tiles(extract: PromptExtractor, photo: Tensor) -> Tensor:
@@ -137,10 +141,10 @@ class PromptEncoder(nn.Module):
         inner = extract.feature_map(photo.flatten(0, 1))[:, :, 1:-1, 1:-1]
         return inner.mean(dim=(2, 3)).unflatten(0, photo.shape[:2]).mean(dim=1)
 
-    def with_levels(self, codes: PromptCode, counts: Tensor) -> PromptCode:
-        """Codes of photos, completed by what the photos' counts of levels B×256 tell."""
+    def with_statistics(self, codes: PromptCode, counts: Tensor, frequencies: Tensor) -> PromptCode:
+        """Codes of photos, completed by what their counts of levels B×256 and their spectra B×65 tell."""
         assert self.levels is not None
-        told = self.levels(counts)
+        told = torch.cat([self.levels(counts), frequencies], dim=1)
         return tuple(torch.cat([code, told], dim=1) for code in codes)
 
     def forward(self, photo: Tensor, prompt: Tensor | PromptCode | None = None) -> PromptCode:

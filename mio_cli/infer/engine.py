@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mio_cli.arch.levels import level_counts
 from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptExtractor
 from mio_cli.arch.spec import ModelSpec
+from mio_cli.arch.spectrum import SEGMENT, power_sums, spectrum
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
@@ -163,7 +164,7 @@ class Engine:
         extractors = (cast(PromptExtractor, extract) for extract in encoder.adaptive)
         seen: PromptCode = tuple(self._mean_features(extract, photo) for extract in extractors)
         if encoder.levels is not None:
-            seen = encoder.with_levels(seen, self._level_counts(photo))
+            seen = encoder.with_statistics(seen, *self._statistics(photo))
         if encoder.mode == "adaptive":
             return seen
         named = explicit or encoder.encode_explicit(torch.tensor([-1], device=self.device))
@@ -179,11 +180,17 @@ class Engine:
             count += features.shape[2] * features.shape[3]
         return (total / count).float()
 
-    def _level_counts(self, photo: np.ndarray) -> Tensor:
-        """Counts of levels of an H×W×3 photo, 1×256, block by block."""
-        corners = product(*(range(0, side, BLOCK) for side in photo.shape[:2]))
-        blocks = (torch.from_numpy(photo[top : top + BLOCK, left : left + BLOCK]) for top, left in corners)
-        return torch.stack([level_counts(block[None]) for block in blocks]).sum(0).to(self.device)
+    def _statistics(self, photo: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Counts of levels, 1×256, and spectrum, 1×65, of an H×W×3 photo, block by block."""
+        counts, sums, lines = (torch.zeros(1, device=self.device) for _ in range(3))
+        missing = ((0, max(0, SEGMENT - side)) for side in photo.shape[:2])
+        large = np.pad(photo, (*missing, (0, 0)), mode="edge") if min(photo.shape[:2]) < SEGMENT else photo
+        for top, left in product(*(range(0, side, BLOCK) for side in photo.shape[:2])):
+            block = (slice(top, top + BLOCK), slice(left, left + BLOCK))
+            counts = counts + level_counts(to_tensor([photo[block]], self.device))
+            power, segments = power_sums(to_tensor([large[block]], self.device))
+            sums, lines = sums + power, lines + segments
+        return counts, spectrum(sums, lines)
 
     # CUDA chooses the same kernel each time, and fp32 means fp32: by default convolutions round to ten bits.
     @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -68,7 +68,7 @@ def objective_for(recipe: Recipe, net: nn.Module) -> Objective:
             losses = losses + table.decoupling * decoupling(net)
         if table.tone and isinstance(net, CompactUNet) and net.prompt is not None:
             code = net.prompt(batch.degraded, *given)[0]
-            losses = losses + table.tone * loss(net.tone(batch.degraded, code), batch.clean)
+            losses = losses + table.tone * loss(net.as_a_whole(batch.degraded, code), batch.clean)
         return losses
 
     return restoration
