@@ -26,9 +26,12 @@ def power_sums(photo: Tensor) -> tuple[Tensor, Tensor]:
     for lines in (photo, photo.transpose(-1, -2)):
         count = lines.shape[-1] // SEGMENT
         segments = lines[..., : count * SEGMENT].float().unflatten(-1, (count, SEGMENT)).flatten(1, -2)
+        counts.append(segments.shape[1])
+        if not count:  # of nothing there is no transform
+            sums.append(segments.new_zeros(len(segments), FREQUENCIES))
+            continue
         waves = torch.fft.rfft((segments - segments.mean(dim=-1, keepdim=True)) * window)
         sums.append(waves.abs().square().sum(dim=1))
-        counts.append(segments.shape[1])
     return torch.stack(sums, dim=1), torch.tensor(counts, device=photo.device)
 
 
