@@ -12,12 +12,12 @@ blocks alone learn none of them well.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mio_cli.arch.inverse_blur import InverseBlur
+from mio_cli.arch.inverse_blur import MARGIN, InverseBlur
+from mio_cli.arch.layers import zeroed
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
 
@@ -44,17 +44,6 @@ def _variance_keeping(conv: nn.Conv2d) -> nn.Conv2d:
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
     return conv
-
-
-LayerT = TypeVar("LayerT", nn.Conv2d, nn.Linear)
-
-
-def _zeroed(layer: LayerT) -> LayerT:
-    """Start with an output of zero."""
-    nn.init.zeros_(layer.weight)
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    return layer
 
 
 class ResidualBlock(nn.Module):
@@ -88,7 +77,7 @@ class ToneCurve(nn.Module):
     def __init__(self, features: int) -> None:
         super().__init__()
         hidden = nn.Linear(features, CODE_FEATURES)
-        self.read = nn.Sequential(hidden, nn.ReLU(inplace=True), _zeroed(nn.Linear(CODE_FEATURES, 1)))
+        self.read = nn.Sequential(hidden, nn.ReLU(inplace=True), zeroed(nn.Linear(CODE_FEATURES, 1)))
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         exponent = self.read(code).float().exp()[:, :, None, None]
@@ -118,14 +107,14 @@ class CompactUNet(nn.Module):
         )
         self.decoder = nn.ModuleList(_blocks(widths[i], config.decoder[i]) for i in range(levels))
         # Gain and offset start at zero: untrained, the network returns about what it is given.
-        self.ending = _zeroed(nn.Conv2d(widths[0], 6, 3, padding=1))
+        self.ending = zeroed(nn.Conv2d(widths[0], 6, 3, padding=1))
         if self.prompt:
             features = self.prompt.features
             self.inverse_blur = InverseBlur(features)
             self.tone = ToneCurve(features)
             self.inject_decoder = nn.ModuleList(PromptInjection(width, features) for width in widths)
             self.inject_output = PromptInjection(6, features)
-            _zeroed(self.inject_output.shift)
+            zeroed(self.inject_output.shift)
 
     @staticmethod
     def _prompt_encoder(mode: PromptMode) -> PromptEncoder:
@@ -139,10 +128,12 @@ class CompactUNet(nn.Module):
 
     @staticmethod
     def _halo(config: CompactConfig) -> int:
-        """Half the receptive field: two pixels a block at its scale, plus intro, ending and resampling."""
+        """Half the receptive field: two pixels a block at its scale, plus intro, ending, resampling and the
+        inverse blur, whose filter fades away instead of ending."""
         levels = len(config.encoder)
         blocks = sum(2 * 2**i * (config.encoder[i] + config.decoder[i]) for i in range(levels))
-        return 2 + blocks + 2 * 2**levels * config.middle + 2 * (2**levels - 1)
+        around = MARGIN if config.prompt else 0
+        return around + 2 + blocks + 2 * 2**levels * config.middle + 2 * (2**levels - 1)
 
     def forward(self, x: Tensor, prompt: Tensor | PromptCode | None = None) -> Tensor:
         """Restore ``x``; ``prompt`` as in :meth:`mio_cli.arch.prompts.PromptEncoder.forward`."""

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.layers import zeroed
+
 RADIUS = 10
 """Of the widest kernel of the paper's degradation, in pixels (21×21)."""
 
@@ -27,10 +29,9 @@ class InverseBlur(nn.Module):
 
     def __init__(self, features: int, hidden: int = 64) -> None:
         super().__init__()
-        last = nn.Linear(hidden, 3)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.read = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(inplace=True), last)
+        self.read = nn.Sequential(
+            nn.Linear(features, hidden), nn.ReLU(inplace=True), zeroed(nn.Linear(hidden, 3))
+        )
 
     def blur(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """σ and radius in pixels, and ``n``, each B×1."""

@@ -1,6 +1,8 @@
-"""Layers that several architectures share: channel normalisation, window attention, stochastic depth."""
+"""Layers that several architectures share: normalisation, window attention, stochastic depth, zeros."""
 
 from __future__ import annotations
+
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,16 @@ from torch import Tensor, nn
 
 BLOCKED = -100.0
 """Added to attention logits of pixels that must not see each other; published value."""
+
+LayerT = TypeVar("LayerT", nn.Conv2d, nn.Linear)
+
+
+def zeroed(layer: LayerT) -> LayerT:
+    """Start with an output of zero."""
+    nn.init.zeros_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
 
 
 class ChannelNorm(nn.Module):
