@@ -6,7 +6,8 @@ Everything is imported when it is first used, so that ``import mio_cli`` does no
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+TYPE_CHECKING = False  # as in typing, which takes longer to import than all else here
 
 if TYPE_CHECKING:
     from mio_cli.arch import build_model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import Any
 
@@ -66,8 +65,6 @@ def root(
 
 def main() -> None:
     """Run ``mio``; errors a user can act on become one line and an exit code."""
-    # The polite kill is answered like Ctrl-C: files being written are finished, temporary ones removed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     # OpenMP reads this when torch loads it. Threads that spin while they wait for each other save an eighth
     # of the time on a quiet machine, but on a busy one they take half as long again (benchmarks/README.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
