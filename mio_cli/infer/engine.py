@@ -10,15 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mio_cli.arch.levels import level_counts
-from mio_cli.arch.prompts import PromptCode, PromptEncoder, PromptExtractor
+from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.arch.spec import ModelSpec
-from mio_cli.arch.spectrum import SEGMENT, power_sums, spectrum
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, task_prompt
-from mio_cli.infer.tiles import BLEND, Span, plan_axis, round_up
+from mio_cli.infer.survey import survey
+from mio_cli.infer.tiles import BLEND, Span, padded, plan_axis, round_up
 from mio_cli.infer.transfer import Download, to_tensor
 
 TILES = (1024, 512, 256)
@@ -36,9 +35,6 @@ PROBE = 128
 HALO = 48
 """Pixels of context kept around a tile's part of the result. The compact network's receptive field is
 larger, but what lies farther away changes a pixel by less than 1/255 (measured, see tests)."""
-
-BLOCK = 1024
-"""Side of the part of a photo that the prompt extractor looks at in one go."""
 
 Advance = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
@@ -69,33 +65,6 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError):
         raise UsageError(f"there is no device '{name}' here", hint="use --device cpu") from None
     return device
-
-
-def _pad(photo: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Extend H×W×3 to ``height``×``width`` by reflection, as far as the photo reaches, then by repetition."""
-    while photo.shape[:2] != (height, width):
-        grow = [
-            min(want - have, max(have - 1, 0))
-            for want, have in zip((height, width), photo.shape[:2], strict=True)
-        ]
-        if not any(grow):
-            missing = ((0, height - photo.shape[0]), (0, width - photo.shape[1]), (0, 0))
-            return np.pad(photo, missing, mode="edge")
-        photo = np.pad(photo, ((0, grow[0]), (0, grow[1]), (0, 0)), mode="reflect")
-    return photo
-
-
-def _blocks(length: int) -> Iterator[tuple[slice, slice]]:
-    """Cover an axis for the prompt extractor: pixels that it looks at, and features of these that count.
-
-    One feature is 8 pixels. A block gets one more on each inner side, where the zero padding of convolutions
-    is felt, and drops it again. A remainder too short for a block of its own goes with the last one.
-    """
-    starts = range(0, max(1, length - 16), BLOCK)
-    for start in starts:
-        first, last = start == 0, start == starts[-1]
-        pixels = slice(start if first else start - 8, length if last else start + BLOCK + 8)
-        yield pixels, slice(0 if first else 1, None if last else -1)
 
 
 class Engine:
@@ -149,10 +118,7 @@ class Engine:
         return task_prompt(self.net, weights)
 
     def code(self, photo: np.ndarray, prompt: Tensor | None) -> PromptCode | Tensor | None:
-        """What is injected into every tile: from the whole photo at full resolution, exactly.
-
-        The extractor ends in a mean over all pixels, so it can look at one block after another.
-        """
+        """What is injected into every tile: from the whole photo at full resolution, exactly."""
         encoder = getattr(self.net, "prompt", None)
         if prompt is None and self.needs_task:
             raise UsageError("this model cannot look for itself what is wrong", hint="tell it with --task")
@@ -161,36 +127,11 @@ class Engine:
         explicit = None if prompt is None else encoder.encode_explicit(prompt.to(self.device))
         if encoder.mode == "explicit":
             return encoder(torch.empty(0), explicit)
-        extractors = (cast(PromptExtractor, extract) for extract in encoder.adaptive)
-        seen: PromptCode = tuple(self._mean_features(extract, photo) for extract in extractors)
-        if encoder.levels is not None:
-            seen = encoder.with_statistics(seen, *self._statistics(photo))
+        seen = survey(encoder, photo, self.device)
         if encoder.mode == "adaptive":
             return seen
         named = explicit or encoder.encode_explicit(torch.tensor([-1], device=self.device))
         return tuple(image + task for image, task in zip(seen, named, strict=True))
-
-    def _mean_features(self, extract: PromptExtractor, photo: np.ndarray) -> Tensor:
-        """``extract(photo)`` for an H×W×3 photo, block by block: the same number but for rounding."""
-        photo = _pad(photo, max(photo.shape[0], 16), max(photo.shape[1], 16))
-        total, count = torch.zeros(1, dtype=torch.float64, device=self.device), 0
-        for (rows, tall), (columns, wide) in product(*map(_blocks, photo.shape[:2])):
-            features = extract.feature_map(to_tensor([photo[rows, columns]], self.device))[:, :, tall, wide]
-            total = total + features.sum(dim=(2, 3), dtype=torch.float64)
-            count += features.shape[2] * features.shape[3]
-        return (total / count).float()
-
-    def _statistics(self, photo: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Counts of levels, 1×256, and spectrum, 1×65, of an H×W×3 photo, block by block."""
-        counts, sums, lines = (torch.zeros(1, device=self.device) for _ in range(3))
-        missing = ((0, max(0, SEGMENT - side)) for side in photo.shape[:2])
-        large = np.pad(photo, (*missing, (0, 0)), mode="edge") if min(photo.shape[:2]) < SEGMENT else photo
-        for top, left in product(*(range(0, side, BLOCK) for side in photo.shape[:2])):
-            block = (slice(top, top + BLOCK), slice(left, left + BLOCK))
-            counts = counts + level_counts(to_tensor([photo[block]], self.device))
-            power, segments = power_sums(to_tensor([large[block]], self.device))
-            sums, lines = sums + power, lines + segments
-        return counts, spectrum(sums, lines)
 
     # CUDA chooses the same kernel each time, and fp32 means fp32: by default convolutions round to ten bits.
     @torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
@@ -243,7 +184,7 @@ class Engine:
             self.tile, self.batch = self.tile or TILES[0], self.batch or 1
             return
         side = round_up(max(PROBE, self.spec.minimum), self.spec.multiple)
-        patch = to_tensor([_pad(photo[:side, :side], side, side)], self.device)
+        patch = to_tensor([padded(photo[:side, :side], side, side)], self.device)
         need, allowed = bytes_per_pixel(self._forward, patch, code), SHARE * free
         if self.tile is None:
             self.tile = next((tile for tile in TILES if need * tile**2 <= allowed), TILES[-1])
@@ -317,7 +258,7 @@ class Engine:
         if self.spec.square:
             size = max(size), max(size)
         height, width = (round_up(max(side, self.spec.minimum), self.spec.multiple) for side in size)
-        return _pad(photo[row.start : row.stop, column.start : column.stop], height, width)
+        return padded(photo[row.start : row.stop, column.start : column.stop], height, width)
 
     def _forward(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
         """The network in :attr:`precision`."""

@@ -31,6 +31,20 @@ def round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
+def padded(photo: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Extend H×W×3 to ``height``×``width`` by reflection, as far as the photo reaches, then by repetition."""
+    while photo.shape[:2] != (height, width):
+        grow = [
+            min(want - have, max(have - 1, 0))
+            for want, have in zip((height, width), photo.shape[:2], strict=True)
+        ]
+        if not any(grow):
+            missing = ((0, height - photo.shape[0]), (0, width - photo.shape[1]), (0, 0))
+            return np.pad(photo, missing, mode="edge")
+        photo = np.pad(photo, ((0, grow[0]), (0, grow[1]), (0, 0)), mode="reflect")
+    return photo
+
+
 def plan_axis(length: int, tile: int, halo: int, multiple: int) -> list[Span]:
     """Cover ``length`` pixels by tiles of at most ``tile`` pixels that start at multiples of ``multiple``.
 

@@ -9,9 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mio_cli.arch.prompts import PromptExtractor
+from mio_cli.arch.prompts import PromptEncoder
 from mio_cli.core.errors import MioError
-from mio_cli.infer.engine import BLOCK, Engine
+from mio_cli.infer.engine import Engine
+from mio_cli.infer.survey import BLOCK, survey
 from mio_cli.infer.tiles import plan_axis
 from mio_cli.infer.transfer import to_tensor
 from tests.infer.networks import lively
@@ -56,18 +57,17 @@ def test_tiled_equals_untiled_within_the_receptive_field(mode: str | None) -> No
 @pytest.mark.parametrize(
     ("rows", "columns"),
     [
-        (16, 45), (37, 16), (BLOCK + 3, 45), (45, BLOCK + 17), (2 * BLOCK, 33), (33, 2 * BLOCK + 29),
-        (BLOCK + 40, BLOCK + 24),
+        (16, 45), (37, 16), (BLOCK + 3, 45), (45, BLOCK + 17), (2 * BLOCK, 33), (33, 2 * BLOCK + 129),
+        (BLOCK + 40, BLOCK + 24), (BLOCK + 128, BLOCK + 201),
     ],
 )  # fmt: skip
 def test_the_prompt_code_by_blocks_is_the_whole_photos(rows: int, columns: int) -> None:
     torch.manual_seed(0)
-    extract = PromptExtractor(3)
-    engine = Engine(lively(prompt="adaptive", widths=(4, 4), encoder=(1,), decoder=(1,)))
+    encoder = PromptEncoder("adaptive", statistics=True).eval()
     photo = np.random.default_rng(1).random((rows, columns, 3), dtype=np.float32)
     with torch.inference_mode():
-        whole = extract(to_tensor([photo], torch.device("cpu")))
-        blocks = engine._mean_features(extract, photo)
+        (whole,) = encoder.encode_adaptive(to_tensor([photo], torch.device("cpu")))
+        (blocks,) = survey(encoder, photo, torch.device("cpu"))
     torch.testing.assert_close(blocks, whole, rtol=1e-5, atol=1e-6)
 
 

@@ -1,0 +1,95 @@
+"""What a prompt encoder finds in a photo of any size, which is read once, block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import product
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mio_cli.arch.levels import LEVELS, level_counts
+from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptExtractor
+from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT, enlarged, power_sums, spectrum
+from mio_cli.infer.tiles import padded
+from mio_cli.infer.transfer import to_tensor
+
+BLOCK = 1024
+"""Side of the part of a photo that is looked at in one go, in pixels."""
+
+_FEATURE = 8
+"""Side of what one feature of an extractor stands for, in pixels."""
+
+
+class _Part(NamedTuple):
+    """A block along one axis.
+
+    Attributes:
+        seen: pixels of the photo. On inner sides they are a feature's more than the block's own.
+        own: of the pixels seen those that are in no other block.
+        features: of the features found those that are in no other block.
+    """
+
+    seen: slice
+    own: slice
+    features: slice
+
+
+def survey(encoder: PromptEncoder, photo: np.ndarray, device: torch.device) -> PromptCode:
+    """``encoder.encode_adaptive`` of a photo H×W×3 float32: the same code but for rounding.
+
+    Extractors see a photo of fewer than 16 pixels a side mirrored up to that.
+    """
+    sums = _Sums(encoder, device)
+    large = padded(photo, *(max(side, 2 * _FEATURE) for side in photo.shape[:2]))
+    for rows, columns in product(*map(_parts, photo.shape[:2])):
+        sums.add(to_tensor([large[rows.seen, columns.seen]], device), rows, columns)
+    return sums.code()
+
+
+def _parts(length: int) -> Iterator[_Part]:
+    """Cover an axis. A remainder too short for a block of its own goes with the last one."""
+    starts = range(0, max(1, length - SEGMENT + 1), BLOCK)
+    for start in starts:
+        first, last = start == starts[0], start == starts[-1]
+        before, stop = 0 if first else _FEATURE, length if last else start + BLOCK
+        yield _Part(
+            slice(start - before, None if last else stop + _FEATURE),
+            slice(before, before + stop - start),
+            slice(0 if first else 1, None if last else -1),
+        )
+
+
+class _Sums:
+    """What codes are made of, each a sum over the photo, to which block after block adds its share."""
+
+    def __init__(self, encoder: PromptEncoder, device: torch.device) -> None:
+        self.encoder = encoder
+        zeros = partial(torch.zeros, dtype=torch.float64, device=device)
+        self.features, self.places = zeros(len(encoder.adaptive), 1, CODE_FEATURES), 0
+        self.levels, self.power, self.segments = zeros(1, LEVELS), zeros(1, 2, FREQUENCIES), zeros(2)
+
+    def add(self, block: Tensor, rows: _Part, columns: _Part) -> None:
+        """Look at a block, 1×3×H×W."""
+        for index, extract in enumerate(self.encoder.adaptive):
+            features = cast(PromptExtractor, extract).feature_map(block)
+            features = features[:, :, rows.features, columns.features]
+            self.features[index] += features.sum(dim=(2, 3), dtype=torch.float64)
+        self.places += features.shape[2] * features.shape[3]
+        if self.encoder.levels is not None:
+            own = block[:, :, rows.own, columns.own]
+            self.levels += level_counts(own)
+            power, segments = power_sums(enlarged(own))
+            self.power += power
+            self.segments += segments
+
+    def code(self) -> PromptCode:
+        """The code of all blocks together."""
+        codes = tuple((self.features / self.places).float())
+        if self.encoder.levels is None:
+            return codes
+        frequencies = spectrum(self.power, self.segments)
+        return self.encoder.with_statistics(codes, self.levels.float(), frequencies.float())
