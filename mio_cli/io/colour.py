@@ -145,6 +145,27 @@ def tables_to_srgb(image: Image.Image, icc: bytes) -> Image.Image | None:
         return None
 
 
+def lab_to_srgb(codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.unsignedinteger]:
+    """CIELab as TIFF stores it to sRGB codes of the same depth; what lies beyond sRGB is cut off.
+
+    Args:
+        codes: uint8 or uint16 H×W×3, L* over the full range, a* and b* in two's complement (TIFF 6.0 section
+            23, and Adobe's note on 16 bits). White is D50.
+    """
+    white = np.iinfo(codes.dtype).max
+    signed = np.int8 if white == 255 else np.int16
+    result = np.empty_like(codes)
+    for top in range(0, len(codes), _ROWS):
+        block = codes[top : top + _ROWS]
+        light = (block[..., 0] * np.float32(100 / white) + 16) / 116
+        a, b = (np.asarray(block[..., c].astype(signed), np.float32) * 256 / (white + 1) for c in (1, 2))
+        f = np.stack([light + a / 500, light, light - b / 200], axis=-1)
+        xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2) * _SRGB_TO_XYZ.sum(axis=1)
+        rgb = np.clip(linear_to_srgb(xyz @ np.linalg.inv(_SRGB_TO_XYZ).T), 0.0, 1.0)
+        result[top : top + _ROWS] = np.rint(rgb * white)
+    return result
+
+
 def _tags(icc: bytes) -> dict[str, bytes]:
     (count,) = struct.unpack_from(">I", icc, 128)
     tags = {}

@@ -12,7 +12,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from mio_cli.core.errors import MioError, PhotoError
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.io import isobmff, png
-from mio_cli.io.colour import colour_space, has_tables, matrix_profile, tables_to_srgb
+from mio_cli.io.colour import colour_space, has_tables, lab_to_srgb, matrix_profile, tables_to_srgb
 from mio_cli.io.companions import companions_of
 from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff, title_of
@@ -26,6 +26,7 @@ from mio_cli.io.tiff import (
     has_masks,
     is_camera_raw,
     is_cut_short,
+    is_deep_cmyk,
     sample_bits,
 )
 
@@ -165,7 +166,8 @@ def _kinds(image: ImageFile.ImageFile) -> list[str]:
 def _left_behind(image: ImageFile.ImageFile, data: bytes, file_format: str) -> tuple[str, ...]:
     """What is not kept of the file because it is not the photo, a sentence each."""
     if isinstance(image, TiffImageFile):
-        return ("its further channels are not kept: only colours and transparency are",) * has_masks(image)
+        masks = ("its further channels are not kept: only colours and transparency are",) * has_masks(image)
+        return masks + ("its CMYK of 16 bits is read with 8",) * is_deep_cmyk(image)
     if file_format not in ("JPEG", "AVIF", "HEIF"):
         return ()
     unexplained = "Undefined" in _kinds(image)
@@ -180,7 +182,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
     tables = _jpeg_tables(image) if file_format == "JPEG" else ()
     bits = _bits(image, data, file_format, boxes)
     if bits > 8:
-        codes = _decode_deep(image, data, file_format, bits)
+        codes, icc = _decode_deep(image, data, file_format, bits, icc)
         orientation = metadata.orientation
     else:
         image.load()
@@ -214,13 +216,19 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
     )
 
 
-def _decode_deep(image: ImageFile.ImageFile, data: bytes, file_format: str, bits: int) -> Codes:
-    """Pixels of more than 8 bits per channel, over the full 16 bits."""
+def _decode_deep(
+    image: ImageFile.ImageFile, data: bytes, file_format: str, bits: int, icc: bytes | None
+) -> tuple[Codes, bytes | None]:
+    """Pixels of more than 8 bits per channel, over the full 16 bits, and the profile they are in."""
+    if isinstance(image, TiffImageFile):
+        codes = decode_tiff16(data)
+        if not is_deep_cmyk(image):
+            return codes, icc
+        eight = np.rint(codes / np.float32(257)).astype(np.uint8)  # lcms by way of Pillow takes no more
+        return _decode8(Image.fromarray(eight, "CMYK"), icc)
     match file_format:
         case "PNG":
-            return png.decode_png16(data, image)
-        case "TIFF":
-            return decode_tiff16(data)
+            return png.decode_png16(data, image), icc
         case "AVIF":
             image.load()  # finds damage, of which OpenCV would print words of its own
             codes = decode_avif(data, bits)
@@ -228,7 +236,7 @@ def _decode_deep(image: ImageFile.ImageFile, data: bytes, file_format: str, bits
             codes = decode_heif(data, bits)
     if codes.shape[1::-1] != image.size:
         raise OSError("its size is contradictory")
-    return codes
+    return codes, icc
 
 
 def _implied_profile(primaries: int, transfer: int) -> bytes | None:
@@ -259,6 +267,8 @@ def _decode8(image: Image.Image, icc: bytes | None) -> tuple[Codes, bytes | None
     elif mode == "CMYK":
         converted = tables_to_srgb(image, icc) if icc else None
         image, icc = converted or image.convert("RGB"), None
+    elif mode == "LAB":
+        return lab_to_srgb(np.asarray(image, np.uint8)), None
     elif mode in ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr"):
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     else:

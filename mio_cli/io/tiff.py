@@ -8,17 +8,16 @@ from __future__ import annotations
 import logging
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from itertools import accumulate
 
-import cv2
 import numpy as np
 import tifffile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
+from mio_cli.io.colour import lab_to_srgb
 from mio_cli.io.formats import Codes, UnsupportedError
+from mio_cli.io.lzw import LZW, decode_lzw
 from mio_cli.io.metadata import ORIENTATION, descriptive_tags
 from mio_cli.io.pillow import pillow_at_ease
 
@@ -28,9 +27,11 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())
 _SUBFILE, _BITS, _PHOTOMETRIC, _SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 254, 258, 262, 277, 339, 50_706
 _PLACES = ((273, 279), (324, 325))  # offsets and lengths of strips, and of tiles
 _NO_PAGE = 1 | 4  # reduced resolution, transparency mask
-_GREY_OR_RGB = _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_CMYK, _SENSOR = 5, (32_803, 34_892)
-_LZW, _DEFLATE, _LZMA = 5, (8, 32_946), 34_925
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK, _LAB = 0, 1, 2, 5, 8
+_COLOURS = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4, _LAB: 3}
+"""Of each kind of pixels: channels without transparency."""
+_SENSOR = 32_803, 34_892
+_DEFLATE, _LZMA = (8, 32_946), 34_925
 _EXTRA_SAMPLES = 338
 _CHANNEL_TAGS = (_BITS, _PHOTOMETRIC, _SAMPLES, _EXTRA_SAMPLES)
 _ALPHA = _PREMULTIPLIED, _STRAIGHT = 1, 2  # other extra samples are masks that an editor has saved
@@ -49,8 +50,8 @@ class DeepTiff(TiffImageFile):
         """What Pillow does when it has read a page's tags. Meanwhile these tell of plain grey or RGB."""
         tags = self.tag_v2
         true = {tag: tags[tag] for tag in _CHANNEL_TAGS if tag in tags}
-        if set(true.get(_BITS, ())) == {16} and true.get(_PHOTOMETRIC) in _GREY_OR_RGB:
-            colours = 3 if true[_PHOTOMETRIC] == _RGB else 1
+        if set(true.get(_BITS, ())) == {16} and true.get(_PHOTOMETRIC) in _COLOURS:
+            colours = 1 if _COLOURS[true[_PHOTOMETRIC]] == 1 else 3
             tags[_PHOTOMETRIC] = _RGB if colours == 3 else _BLACK_IS_ZERO
             tags[_BITS], tags[_SAMPLES] = (16,) * colours, colours
             if _EXTRA_SAMPLES in tags:
@@ -119,35 +120,49 @@ def has_masks(image: TiffImageFile) -> bool:
     return len(extra) > 1 or bool(set(extra) - set(_ALPHA))
 
 
+def is_deep_cmyk(image: TiffImageFile) -> bool:
+    """Whether the colours are CMYK of 16 bits a channel."""
+    return image.tag_v2.get(_PHOTOMETRIC) == _CMYK and sample_bits(image) == 16
+
+
 def decode_tiff16(data: bytes) -> Codes:
-    """The first page of a TIFF file of 16-bit samples: uint16 H×W×C, C = 1 grey, 2 grey+alpha, 3 RGB, 4 RGBA.
+    """The first page of a TIFF file of 16-bit samples: uint16 H×W×C.
+
+    C = 1 is grey, 2 grey+alpha, 3 RGB, 4 RGBA, or CMYK where :func:`is_deep_cmyk` says so. CIELab becomes
+    sRGB.
 
     Raises:
-        UnsupportedError: it is neither grey nor RGB.
+        UnsupportedError: its colours or its compression are of another kind.
     """
     with tifffile.TiffFile(BytesIO(data)) as file:
         page = file.pages.first
-        if page.photometric not in _GREY_OR_RGB:
-            name = getattr(page.photometric, "name", page.photometric)
-            kind = "CMYK" if page.photometric == _CMYK else name
-            raise UnsupportedError(f"its colours are {kind} of 16 bits")
-        _check_compression(page, data)
-        try:
-            codes = np.asarray(page.asarray())
-            if page.planarconfig == 2 and codes.ndim == 3:
-                codes = np.moveaxis(codes, 0, -1)
-        except (ValueError, ImportError) as error:
-            if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
-                raise
-            codes = _decode_by_opencv(data, page)
-        colours = 3 if page.photometric == _RGB else 1
+        kind = page.photometric
+        if kind not in _COLOURS:
+            raise UnsupportedError(f"its colours are {getattr(kind, 'name', kind)} of 16 bits")
+        colours = _COLOURS[kind]
+        codes = decode_lzw(page, data, colours + 1) if page.compression == LZW else _decode(page, data)
         extra = tuple(page.extrasamples or (_STRAIGHT,))  # some programs leave out what it is
     if codes.dtype != np.uint16 or codes.ndim not in (2, 3):
         raise UnsupportedError(f"its pixels are {codes.dtype} {codes.shape}")
-    codes = np.atleast_3d(codes)[..., : colours + (extra[0] in _ALPHA)]
-    if page.photometric == _WHITE_IS_ZERO:
+    codes = np.atleast_3d(codes)[..., : colours + (extra[0] in _ALPHA and kind != _CMYK)]
+    if kind == _WHITE_IS_ZERO:
         codes[..., 0] = 65_535 - codes[..., 0]
+    if kind == _LAB:
+        codes = np.concatenate([lab_to_srgb(codes[..., :3]), codes[..., 3:]], axis=2)
     return _straight(codes) if extra[0] == _PREMULTIPLIED and codes.shape[2] > colours else codes
+
+
+def _decode(page: tifffile.TiffPage, data: bytes) -> Codes:
+    """All samples, uint16 H×W or H×W×C."""
+    _check_compression(page, data)
+    try:
+        codes = np.asarray(page.asarray())
+    except (ValueError, ImportError) as error:
+        if "imagecodecs" not in str(error) and not isinstance(error, ImportError):
+            raise
+        method = getattr(page.compression, "name", page.compression)
+        raise UnsupportedError(f"its samples of 16 bits are compressed by {method}") from None
+    return np.moveaxis(codes, 0, -1) if page.planarconfig == 2 and codes.ndim == 3 else codes
 
 
 def encode_tiff(
@@ -213,35 +228,6 @@ def _strip(codes: Codes) -> bytes:
     differences = codes.copy()
     differences[:, 1:] -= codes[:, :-1]
     return zlib.compress(differences.astype(differences.dtype.newbyteorder("<")).tobytes())
-
-
-def _decode_by_opencv(data: bytes, page: tifffile.TiffPage) -> Codes:
-    """For LZW, which tifffile leaves to a library of 80 MB."""
-    method = getattr(page.compression, "name", page.compression)
-    if page.compression != _LZW:
-        raise UnsupportedError(f"its samples of 16 bits are compressed by {method}")
-    if page.planarconfig == 2:  # which OpenCV does not heed
-        raise UnsupportedError(f"its channels of 16 bits are compressed one by one by {method}")
-    if page.samplesperpixel not in (1, 3, 4):
-        raise UnsupportedError(f"its {page.samplesperpixel} channels of 16 bits are compressed by {method}")
-    with _opencv_silent():
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        raise OSError("cannot decode 16-bit TIFF")
-    codes = np.atleast_3d(decoded).astype(np.uint16, copy=False)
-    return codes[..., [2, 1, 0, 3][: codes.shape[2]]] if codes.shape[2] >= 3 else codes
-
-
-@contextmanager
-def _opencv_silent() -> Iterator[None]:
-    """OpenCV would tell the terminal of damage in words of its own; ours come from the caller."""
-    logging_of = getattr(cv2.utils, "logging", cv2)  # where OpenCV 5 has moved it
-    level = logging_of.getLogLevel()
-    logging_of.setLogLevel(0)
-    try:
-        yield
-    finally:
-        logging_of.setLogLevel(level)
 
 
 def _straight(codes: Codes) -> Codes:

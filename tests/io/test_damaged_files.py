@@ -216,10 +216,11 @@ def test_camera_raw_is_refused(photo: np.ndarray) -> None:
         (np.float32, (8, 8, 3), {"photometric": "rgb"}),
         (np.int16, (8, 8), {}),
         (np.uint32, (8, 8), {}),
-        (np.uint16, (8, 8, 4), {"photometric": "separated"}),
-        (np.uint16, (8, 8, 3), {"photometric": "cielab"}),
+        (np.uint16, (8, 8, 3), {"photometric": "icclab"}),
+        (np.uint8, (8, 8, 3), {"photometric": "icclab"}),
+        (np.uint16, (8, 8, 3), {"photometric": "ycbcr"}),
     ],
-    ids=["float", "float RGB", "signed", "32-bit", "16-bit CMYK", "16-bit Lab"],
+    ids=["float", "float RGB", "signed", "32-bit", "16-bit ICCLab", "8-bit ICCLab", "16-bit YCbCr"],
 )
 def test_numbers_that_are_no_photo(dtype: type, shape: tuple[int, ...], options: dict) -> None:
     buffer = BytesIO()
@@ -230,7 +231,7 @@ def test_numbers_that_are_no_photo(dtype: type, shape: tuple[int, ...], options:
 
 @pytest.fixture
 def lzw_tiff(deep_photo: np.ndarray) -> bytearray:
-    """16 bits a channel, compressed by LZW: the one kind that OpenCV has to decode."""
+    """16 bits a channel, compressed by LZW: the one kind of TIFF that OpenCV has to decode."""
     done, data = cv2.imencode(".tif", deep_photo[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 5])
     assert done
     return bytearray(data.tobytes())
@@ -246,10 +247,12 @@ def test_damage_inside_an_lzw_tiff_is_told_by_us_alone(
     assert capfd.readouterr().err == ""
 
 
-def test_channel_by_channel_lzw_is_refused_rather_than_scrambled(lzw_tiff: bytearray) -> None:
+def test_lzw_in_fewer_strips_than_its_layout_needs_is_refused_rather_than_scrambled(
+    lzw_tiff: bytearray,
+) -> None:
     planar_configuration = struct.pack("<HHI", 284, 3, 1)
     lzw_tiff[lzw_tiff.index(planar_configuration) + 8] = 2
-    with pytest.raises(PhotoError, match="one by one by LZW; convert it"):
+    with pytest.raises(PhotoError, match="strips are missing"):
         read_picture(bytes(lzw_tiff))
 
 
