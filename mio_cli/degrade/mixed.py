@@ -1,12 +1,13 @@
 """Beyond the paper: two degradations in one photo, and forms of single ones that cameras and the web give.
 
 A chain is a sequence of steps in the order in which a photo collects damage. A step is one of the seven
-degradations with In-Dis parameters, or its camera form.
+degradations with In-Dis parameters, or a form of it that cameras and the web give.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -18,26 +19,19 @@ from mio_cli.degrade.common import Range, draw_integers, quantise
 
 CAPTURE_ORDER = UNDO_ORDER[::-1]
 
-Step = tuple[Task, bool]
-"""A degradation, and whether it takes its camera form."""
+CameraForm = Callable[[Tensor, Generator], Tensor]
+"""Degrades N×3×H×W in [0, 1] with parameters of its own."""
+
+Step = tuple[Task, CameraForm | None]
+"""A degradation, and the form of cameras or the web that it takes, if any."""
 
 Chain = tuple[Step, ...]
 
-CHAINS: dict[str, Chain] = {
-    "haze+rain": ((Task.HAZE, False), (Task.RAIN, False)),
-    "lowlight+noise": ((Task.LOWLIGHT, False), (Task.NOISE, False)),
-    "blur+noise": ((Task.BLUR, False), (Task.NOISE, False)),
-    "sr+jpeg": ((Task.SR, False), (Task.JPEG, False)),
-    "noise+jpeg": ((Task.NOISE, False), (Task.JPEG, False)),
-    "sensor noise": ((Task.NOISE, True),),
-    "motion or defocus": ((Task.BLUR, True),),
-    "resized and saved twice": ((Task.SR, True), (Task.JPEG, True)),
-    "night": ((Task.LOWLIGHT, True), (Task.NOISE, True)),
-}
-"""Chains to evaluate with, by name."""
-
 READ_NOISE, SHOT_NOISE = Range(2, 12), Range(5, 30)
 """Standard deviations in grey levels of 255: anywhere, and what light adds at white."""
+
+CAMERA_QUALITY = 92.0
+"""Of JPEG, as cameras save it."""
 
 REACH = 10
 """Pixels that the largest kernel of a lens or a shaking hand reaches from its centre."""
@@ -47,10 +41,12 @@ def random_chain(generator: Generator) -> Chain:
     """Two different degradations, each in its camera form as often as not, or one in its camera form."""
     if _uniform(generator) < 1 / 3:
         [index] = draw_integers(0, len(_CAMERA) - 1, 1, generator)
-        return ((list(_CAMERA)[index], True),)
+        return (list(_CAMERA.items())[index],)
     first, second = torch.randperm(len(CAPTURE_ORDER), generator=generator)[:2].sort().values.tolist()
     tasks = CAPTURE_ORDER[first], CAPTURE_ORDER[second]
-    return tuple((task, task in _CAMERA and _uniform(generator) < 0.5) for task in tasks)
+    return tuple(
+        (task, _CAMERA[task] if task in _CAMERA and _uniform(generator) < 0.5 else None) for task in tasks
+    )
 
 
 def degrade_by(chain: Chain, x: Tensor, generator: Generator, *, depth: Tensor | None = None) -> Tensor:
@@ -58,9 +54,9 @@ def degrade_by(chain: Chain, x: Tensor, generator: Generator, *, depth: Tensor |
 
     Depth is T×1×H×W, as :func:`mio_cli.degrade.degrade` takes it. The result is rounded to 8 bits.
     """
-    for task, camera in chain:
-        if camera:
-            x = quantise(_CAMERA[task](x, generator))
+    for task, form in chain:
+        if form:
+            x = quantise(form(x, generator))
             continue
         drawn = {name: value.repeat_interleave(len(x)) for name, value in draw(task, 1, generator).items()}
         x = degrade(task, x, drawn, generator, depth=depth)
@@ -125,19 +121,39 @@ def saved_twice(x: Tensor, generator: Generator) -> Tensor:
     return x
 
 
+def saved_by_camera(x: Tensor, generator: Generator) -> Tensor:
+    """Compressed as JPEG once, as finely as cameras do."""
+    return degrade(Task.JPEG, x, {"quality": torch.full((len(x),), CAMERA_QUALITY)}, generator)
+
+
 def night(x: Tensor, generator: Generator) -> Tensor:
     """Dark with a colour cast: a gamma for each channel, and less light on the whole."""
     gamma = _between(1, 2.5, generator) * torch.tensor([_between(0.9, 1.1, generator) for _ in range(3)])
     return x ** gamma.to(x)[:, None, None] * _between(0.6, 1, generator)
 
 
-_CAMERA = {
+_CAMERA: dict[Task, CameraForm] = {
     Task.NOISE: sensor_noise,
     Task.BLUR: lens_or_hand,
     Task.SR: resized,
     Task.JPEG: saved_twice,
     Task.LOWLIGHT: night,
 }
+"""What :func:`random_chain` chooses from."""
+
+CHAINS: dict[str, Chain] = {
+    "haze+rain": ((Task.HAZE, None), (Task.RAIN, None)),
+    "lowlight+noise": ((Task.LOWLIGHT, None), (Task.NOISE, None)),
+    "blur+noise": ((Task.BLUR, None), (Task.NOISE, None)),
+    "sr+jpeg": ((Task.SR, None), (Task.JPEG, None)),
+    "noise+jpeg": ((Task.NOISE, None), (Task.JPEG, None)),
+    "sensor noise": ((Task.NOISE, sensor_noise),),
+    "motion or defocus": ((Task.BLUR, lens_or_hand),),
+    "resized and saved twice": ((Task.SR, resized), (Task.JPEG, saved_twice)),
+    "night": ((Task.LOWLIGHT, night), (Task.NOISE, sensor_noise)),
+    "low light saved as JPEG": ((Task.LOWLIGHT, None), (Task.JPEG, saved_by_camera)),
+}
+"""Chains to evaluate with, by name."""
 
 
 def _filtered(x: Tensor, kernel: Tensor) -> Tensor:

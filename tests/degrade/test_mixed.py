@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Generator, Tensor
 
 from mio_cli.core.tasks import Task
@@ -39,6 +42,20 @@ def test_a_chain_is_a_function_of_photo_and_seed(photo: Tensor, name: str) -> No
     torch.testing.assert_close(levels, levels.round(), atol=1e-3, rtol=0)
     assert 0 <= seen.min() <= seen.max() <= 1
     assert (seen - photo).square().mean() > 1e-5
+
+
+def test_dark_photos_saved_by_a_camera_are_what_libjpeg_makes_of_low_light(photo: Tensor) -> None:
+    seen = degrade_by(CHAINS["low light saved as JPEG"], photo, seeded(3))
+    dark = degrade_by(((Task.LOWLIGHT, None),), photo, seeded(3))
+    pixels = (dark[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=92, subsampling="4:2:0")
+    with Image.open(buffer) as image:
+        expected = np.asarray(image).astype(int)
+    difference = np.abs((seen[0].permute(1, 2, 0) * 255).round().numpy() - expected)
+    assert difference.max() < 16, "its transforms are in integers"
+    assert difference.mean() < 0.5
+    assert np.abs(expected - pixels.astype(int)).mean() > 2
 
 
 def test_random_chains_are_single_camera_forms_or_pairs_in_the_order_of_capture() -> None:
