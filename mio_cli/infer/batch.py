@@ -178,6 +178,8 @@ class _File:
                 self.before = read_picture(self.piped, max_pixels=self.options.max_pixels)
             else:
                 self.before = read_source(self.source, self.options.max_pixels)
+            if self.before is not None:
+                _make_room(self.before.rgb)
 
     def restore(self, restorer: Restorer, advance: Callable[[int, int, int], None]) -> None:
         """Picture → restored pixels."""
@@ -187,8 +189,7 @@ class _File:
             tiles: Advance = lambda done, total: advance(self.index, done, total)  # noqa: E731
             restored = restorer.restore(self.before.rgb, self.options.request, advance=tiles)
             self.outcome.passes, self.after = restored.passes, restored.photo
-            if restored.photo.nbytes > KEPT:
-                return_freed_memory()  # encoding a large photo takes as much as the network did
+            _make_room(restored.photo)
 
     def write(self) -> Outcome:
         """Restored pixels → file. The before/after picture comes first: with the output the file is done."""
@@ -247,6 +248,13 @@ class _File:
             self.outcome.error.__cause__ = error
         finally:
             self.outcome.seconds += time.monotonic() - started
+
+
+def _make_room(photo: Pixels) -> None:
+    """After decoding or restoring a large photo: the next step, often in another thread, needs as much again,
+    and could not use what this one has freed."""
+    if photo.nbytes > KEPT:
+        return_freed_memory()
 
 
 def _write_stream(data: bytes) -> None:

@@ -73,6 +73,33 @@ print(json.dumps({"fresh pages": fresh_pages, "returned": kept - resident(), "di
 """
 
 
+LEFT_BY_DECODING = """
+import resource, sys
+from pathlib import Path
+import numpy as np, skimage.data
+from PIL import Image
+from mio_cli.infer.auto import Decision
+from mio_cli.infer.batch import Options, restore_files
+from mio_cli.infer.memory import keep_freed_memory
+from mio_cli.infer.restorer import Restored
+from mio_cli.io import find_photos
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+
+class Scales:
+    def restore(self, photo, request, advance):
+        print(resident() - photo.nbytes)
+        return Restored(photo, (Decision("none"),))
+
+keep_freed_memory()
+for name, times in (("small.jpg", 1), ("large.jpg", 8)):
+    Image.fromarray(np.tile(skimage.data.astronaut(), (times, times, 1))).save(Path(sys.argv[1], name))
+    photos = find_photos([Path(sys.argv[1], name)])
+    assert [outcome.status for outcome in restore_files(photos, Scales(), Options())] == ["copied"]
+"""
+
+
 ALLOCATOR = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 """Starts of the names of variables that change how memory is allocated."""
 
@@ -176,10 +203,21 @@ def test_freed_memory_is_kept_for_the_next_pass_and_returned_when_asked() -> Non
 
 
 def memory_of_a_pass(*words: str) -> dict[str, Any]:
-    """What the last of four equal passes does, in a process of its own with nothing set for its allocator."""
+    """What the last of four equal passes does."""
+    return json.loads(run_undisturbed(MEMORY_OF_A_PASS, *words))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="that is where freed memory is kept")
+def test_what_decoding_a_large_photo_took_is_returned_before_the_network_runs(tmp_path: Path) -> None:
+    small, large = map(int, run_undisturbed(LEFT_BY_DECODING, str(tmp_path)).split())
+    assert large - small < 4096**2, "less than a byte a pixel"
+
+
+def run_undisturbed(program: str, *words: str) -> str:
+    """What a program prints, in a process of its own with nothing set for its allocator."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ALLOCATOR)}
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY_OF_A_PASS, *words],
+        [sys.executable, "-c", program, *words],
         capture_output=True, text=True, check=True, timeout=300, env=environment | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    return json.loads(done.stdout)
+    return done.stdout
