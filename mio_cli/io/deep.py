@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from mio_cli.io.formats import Codes
+from mio_cli.io.isobmff import without_descriptions
 
 HEIF_BITS = 10
 """Bits per channel that deep photos are written with as HEIC. Few devices show 12."""
@@ -21,7 +22,9 @@ def decode_avif(data: bytes, bits: int) -> Codes:
     Args:
         bits: per channel, 10 or 12.
     """
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    # OpenCV refuses files whose EXIF lies behind the pixels, as that of libheif does.
+    bare = np.frombuffer(without_descriptions(data), np.uint8)
+    decoded = cv2.imdecode(bare, cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise OSError(f"cannot decode AVIF of {bits} bits")
     codes: Codes = np.atleast_3d(decoded)

@@ -25,15 +25,27 @@ def primary_properties(data: bytes) -> dict[bytes, bytes]:
         (primary,) = struct.unpack_from(">H" if pitm[0] == 0 else ">I", pitm, 4)
         properties = list(_boxes(iprp[b"ipco"]))
         chosen = [properties[index - 1] for index in _associated(iprp[b"ipma"], primary) if index]
-        return {payload[:4] if kind == b"colr" else kind: payload for kind, payload in chosen}
+        decoders = {kind: payload for kind, payload in properties[::-1] if kind in (b"hvcC", b"av1C")}
+        own = {payload[:4] if kind == b"colr" else kind: payload for kind, payload in chosen}
+        return decoders | own  # a photo put together from tiles has no decoder of its own
     except (KeyError, IndexError, struct.error):
         return {}
 
 
 def bits_per_channel(properties: dict[bytes, bytes]) -> int:
-    """8, 10 or 12; 8 where it is not said."""
-    pixi = properties.get(b"pixi", b"")
-    return max(pixi[5:], default=8)
+    """8, 10 or 12, by the box for it or, where that is missing, by the decoder's settings; else 8."""
+    if pixi := properties.get(b"pixi", b"")[5:]:
+        return max(pixi)
+    if len(hevc := properties.get(b"hvcC", b"")) > 17:
+        return 8 + (hevc[17] & 7)
+    av1 = properties.get(b"av1C", bytes(3)).ljust(3, b"\0")[2]
+    return 8 + (2 if av1 & 0x40 else 0) + (2 if av1 & 0x20 else 0)
+
+
+def without_descriptions(data: bytes) -> bytes:
+    """The file with EXIF and XMP no longer said to describe the photo; all stays in its place."""
+    meta = dict(_boxes(data)).get(b"meta", b"")
+    return data.replace(meta, meta.replace(b"cdsc", b"free"), 1)
 
 
 def named_colours(properties: dict[bytes, bytes]) -> tuple[int, int]:
