@@ -8,10 +8,14 @@ import cv2
 import numpy as np
 
 from mio_cli.io.formats import Codes
-from mio_cli.io.isobmff import without_descriptions
+from mio_cli.io.isobmff import with_long_head
 
 HEIF_BITS = 10
 """Bits per channel that deep photos are written with as HEIC. Few devices show 12."""
+
+_LONGER_THAN_OPENCV_LOOKS = 512
+"""Bytes. OpenCV first parses 500 alone, and takes the file for damaged if what these speak of lies beyond, such
+as EXIF that libheif has written behind the pixels. A first box that goes on is no surprise to it."""
 
 _MODES = {1: "I;16", 3: "RGB;16", 4: "RGBA;16"}
 
@@ -22,9 +26,8 @@ def decode_avif(data: bytes, bits: int) -> Codes:
     Args:
         bits: per channel, 10 or 12.
     """
-    # OpenCV refuses files whose EXIF lies behind the pixels, as that of libheif does.
-    bare = np.frombuffer(without_descriptions(data), np.uint8)
-    decoded = cv2.imdecode(bare, cv2.IMREAD_UNCHANGED)
+    file = np.frombuffer(with_long_head(data, _LONGER_THAN_OPENCV_LOOKS), np.uint8)
+    decoded = cv2.imdecode(file, cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise OSError(f"cannot decode AVIF of {bits} bits")
     codes: Codes = np.atleast_3d(decoded)

@@ -42,10 +42,47 @@ def bits_per_channel(properties: dict[bytes, bytes]) -> int:
     return 8 + (2 if av1 & 0x40 else 0) + (2 if av1 & 0x20 else 0)
 
 
-def without_descriptions(data: bytes) -> bytes:
-    """The file with EXIF and XMP no longer said to describe the photo; all stays in its place."""
-    meta = dict(_boxes(data)).get(b"meta", b"")
-    return data.replace(meta, meta.replace(b"cdsc", b"free"), 1)
+def with_long_head(data: bytes, length: int) -> bytes:
+    """The same file with so many bytes more of brands at its beginning, a multiple of four.
+
+    Raises:
+        KeyError, IndexError, OverflowError: its boxes are damaged.
+    """
+    ftyp = dict(_boxes(data))[b"ftyp"]
+    iloc = dict(_boxes(dict(_boxes(data))[b"meta"], 4))[b"iloc"]
+    head = struct.pack(">I4s", 8 + len(ftyp) + length, b"ftyp") + ftyp + ftyp[:4] * (length // 4)
+    return head + data[8 + len(ftyp) :].replace(iloc, _moved(iloc, length), 1)
+
+
+def _moved(iloc: bytes, distance: int) -> bytes:
+    """The box of all images' places in the file, ``distance`` bytes on (ISO/IEC 14496-12, section 8.11.3)."""
+    version, (offset_size, length_size, base_size, index_size) = iloc[0], _halves(iloc[4:6])
+    wide, moved, position = 4 if version == 2 else 2, bytearray(iloc), 6
+
+    def take(size: int, add: int = 0) -> int:
+        nonlocal position
+        field = slice(position, position + size)
+        value = int.from_bytes(moved[field], "big")
+        if add:
+            moved[field] = (value + add).to_bytes(size, "big")
+        position += size
+        return value
+
+    for _ in range(take(wide)):
+        take(wide)
+        in_file = not version or take(2) & 15 == 0
+        take(2)
+        take(base_size, distance if in_file and base_size else 0)
+        for _ in range(take(2)):
+            take(index_size if version else 0)
+            take(offset_size, distance if in_file and not base_size else 0)
+            take(length_size)
+    return bytes(moved)
+
+
+def _halves(data: bytes) -> list[int]:
+    """The upper and the lower four bits of each byte."""
+    return [half for byte in data for half in (byte >> 4, byte & 15)]
 
 
 def named_colours(properties: dict[bytes, bytes]) -> tuple[int, int]:

@@ -173,6 +173,11 @@ def with_exif(data: bytes, exif: bytes, *properties: bytes) -> bytes:
     return _file(data, [photo, described], _box(b"cdsc", struct.pack(">3H", 2, 1, 1)))
 
 
+def with_gap(data: bytes, length: int) -> bytes:
+    """The photo of a HEIC or AVIF file with unused bytes near its beginning."""
+    return _file(data, [_item(data)], b"", gap=length)
+
+
 def without_property(data: bytes, kind: bytes) -> bytes:
     """The photo of a HEIC or AVIF file that does not say all about itself."""
     photo = _item(data)
@@ -194,7 +199,7 @@ def _item(data: bytes) -> Item:
     return Item(entry[8:12], chosen, data[base + offset : base + offset + length])
 
 
-def _file(source: bytes, items: list[Item], references: bytes, *brands: bytes) -> bytes:
+def _file(source: bytes, items: list[Item], references: bytes, *brands: bytes, gap: int = 8) -> bytes:
     """A file of ``items``, the first of which is the photo and the second hidden."""
     every = [prop for item in items for prop in item.properties]
     turns = (b"irot", b"imir")  # which a reader must understand
@@ -208,7 +213,7 @@ def _file(source: bytes, items: list[Item], references: bytes, *brands: bytes) -
         for number, item in enumerate(items, 1)
     )
     count = struct.pack(">I", len(items))
-    ftyp = _box(b"ftyp", dict(_boxes(source))[b"ftyp"] + b"".join(brands))
+    ftyp = _box(b"ftyp", dict(_boxes(source))[b"ftyp"] + b"".join(brands)) + _box(b"free", bytes(gap - 8))
 
     def head(start: int) -> bytes:
         places = b""

@@ -60,3 +60,11 @@ def test_the_depth_is_known_without_being_said(plain: bytes) -> None:
     source, picture = read_picture(plain), read_picture(phone.without_property(plain, b"pixi"))
     assert (picture.bit_depth, picture.stored_bits) == (source.bit_depth, source.stored_bits)
     assert np.array_equal(picture.rgb, source.rgb)
+
+
+@pytest.mark.parametrize("gap", [8, 200, 1000])
+def test_it_does_not_matter_where_the_photo_begins(plain: bytes, gap: int) -> None:
+    """OpenCV looks for the pixels of an AVIF file in its first 500 bytes, and is confused by some."""
+    source, picture = read_picture(plain), read_picture(phone.with_gap(plain, gap))
+    assert np.array_equal(picture.rgb, source.rgb)
+    assert picture.stored_bits == source.stored_bits
