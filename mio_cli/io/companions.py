@@ -47,6 +47,11 @@ def companions_of(data: bytes) -> tuple[str, ...]:
     return tuple(said for said, marks in _MARKS.items() if any(mark in data for mark in marks))
 
 
+def has_long_xmp(data: bytes) -> bool:
+    """Whether the XMP of a JPEG file goes on in further segments, with companions or an editor's notes."""
+    return b"http://ns.adobe.com/xmp/extension/\0" in data
+
+
 def without_claims(xmp: bytes) -> bytes:
     """The packet without what it says about companions; the rest stays as it is, byte for byte."""
     claims = _claims_by_prefix(xmp)

@@ -14,8 +14,8 @@ HEIF_BITS = 10
 """Bits per channel that deep photos are written with as HEIC. Few devices show 12."""
 
 _LONGER_THAN_OPENCV_LOOKS = 512
-"""Bytes. OpenCV first parses 500 alone, and takes the file for damaged if what these speak of lies beyond, such
-as EXIF that libheif has written behind the pixels. A first box that goes on is no surprise to it."""
+"""Bytes. OpenCV first parses 500 alone, and takes the file for damaged if what these speak of lies beyond,
+such as EXIF that libheif has written behind the pixels. A first box that goes on is no surprise to it."""
 
 _MODES = {1: "I;16", 3: "RGB;16", 4: "RGBA;16"}
 

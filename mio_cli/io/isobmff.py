@@ -62,6 +62,8 @@ def _moved(iloc: bytes, distance: int) -> bytes:
     def take(size: int, add: int = 0) -> int:
         nonlocal position
         field = slice(position, position + size)
+        if field.stop > len(moved):
+            raise IndexError("a box ends too early")
         value = int.from_bytes(moved[field], "big")
         if add:
             moved[field] = (value + add).to_bytes(size, "big")

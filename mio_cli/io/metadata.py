@@ -22,6 +22,7 @@ ORIENTATION = 0x0112
 _EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
 _INTEROPERABILITY = 0xA005
+_MAKER_NOTES = 0x927C
 _SIZE_TAGS = ((0x0100, 0x0101), (0xA002, 0xA003))  # width and height, in IFD0 and in the EXIF IFD
 _INTEGER = {3: "H", 4: "I"}
 _IPTC_RESOURCE = 0x0404
@@ -119,6 +120,13 @@ def descriptive_tags(exif: bytes) -> dict[int, Any]:
     except Exception:  # Pillow meets damaged EXIF with many kinds of exception, and none is worth the photo
         return {}
     return tags
+
+
+def without_maker_notes(exif: bytes) -> bytes:
+    """What a blob tells of the photo, without the maker notes, mostly its longest part; empty if damaged."""
+    tags = descriptive_tags(exif)
+    tags.get(_EXIF_IFD, {}).pop(_MAKER_NOTES, None)
+    return _serialised(tags) if tags else b""
 
 
 def _exif_blob(info: dict[str | tuple[int, int], object]) -> bytes | None:

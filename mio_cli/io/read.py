@@ -13,7 +13,7 @@ from mio_cli.core.errors import MioError, PhotoError
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.io import isobmff, png
 from mio_cli.io.colour import colour_space, has_tables, lab_to_srgb, matrix_profile, tables_to_srgb
-from mio_cli.io.companions import companions_of
+from mio_cli.io.companions import companions_of, has_long_xmp
 from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff, title_of
 from mio_cli.io.metadata import metadata_of
@@ -170,8 +170,10 @@ def _left_behind(image: ImageFile.ImageFile, data: bytes, file_format: str) -> t
         return masks + ("its CMYK of 16 bits is read with 8",) * is_deep_cmyk(image)
     if file_format not in ("JPEG", "AVIF", "HEIF"):
         return ()
-    unexplained = "Undefined" in _kinds(image)
-    return companions_of(data) or (("its further images are not kept: only the first is",) * unexplained)
+    return companions_of(data) or (
+        *("its further images are not kept: only the first is",) * ("Undefined" in _kinds(image)),
+        *("its XMP is kept up to 64 kB: what goes on elsewhere in the file is lost",) * has_long_xmp(data),
+    )
 
 
 def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Picture:

@@ -19,8 +19,8 @@ from mio_cli.core.picture import Picture
 from mio_cli.io.colour import colour_space, matrix_profile
 from mio_cli.io.deep import encode_heif
 from mio_cli.io.formats import FORMATS, Codes, format_for, format_of_suffix, title_of
-from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size
-from mio_cli.io.pillow import enable_heif
+from mio_cli.io.metadata import EXIF_MARKER, iptc_segment, with_size, without_maker_notes
+from mio_cli.io.pillow import enable_heif, pillow_at_ease
 from mio_cli.io.png import encode_png
 from mio_cli.io.tiff import encode_tiff
 
@@ -30,7 +30,7 @@ _JPEG_QUALITY = 95
 _HEIF_QUALITY = 90
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # Rec. 601, as in JPEG
-_SEGMENT = 65_533  # bytes that one JPEG segment holds
+_LONGEST_BLOCK = 65_533 - 64  # bytes of metadata that one JPEG segment holds, beside their name
 _ROWS = 256
 
 
@@ -116,7 +116,7 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
     title = holds.title
     bits = picture.stored_bits or picture.bit_depth
     metadata = (picture.icc, picture.exif, picture.xmp, picture.iptc)
-    long_blocks = name == "JPEG" and any(block and len(block) > _SEGMENT - 64 for block in metadata[1:])
+    long_blocks = name == "JPEG" and any(block and len(block) > _LONGEST_BLOCK for block in metadata[1:])
     found = (
         (
             picture.alpha is not None and not holds.alpha,
@@ -221,10 +221,13 @@ def _jpeg_options(picture: Picture, options: dict[str, Any], quality: int | None
         source = picture.jpeg_tables or standard
         pairs = zip(standard, (source[0], source[-1]), strict=True)
         chosen["qtables"] = [[min(steps) for steps in zip(*pair, strict=True)] for pair in pairs]
-    for key in ("exif", "xmp"):
-        if len(options.get(key, b"")) > _SEGMENT - 64:
-            chosen[key] = b""
-    if picture.iptc and len(picture.iptc) <= _SEGMENT - 64:
+    if len(options.get("exif", b"")) > _LONGEST_BLOCK:
+        with pillow_at_ease():
+            shorter = without_maker_notes(options["exif"])
+        chosen["exif"] = shorter if len(shorter) <= _LONGEST_BLOCK else b""
+    if len(options.get("xmp", b"")) > _LONGEST_BLOCK:
+        chosen["xmp"] = b""
+    if picture.iptc and len(picture.iptc) <= _LONGEST_BLOCK:
         chosen["extra"] = iptc_segment(picture.iptc)
     return chosen
 

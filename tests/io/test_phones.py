@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from io import BytesIO
 
 import numpy as np
@@ -11,7 +12,7 @@ from photo_files import camera_exif, decode, encode
 from PIL import Image
 from test_deep import avif
 
-from mio_cli.io import encode_picture, read_picture
+from mio_cli.io import encode_picture, losses, read_picture
 
 
 def heic10(photo: np.ndarray) -> bytes:
@@ -68,3 +69,39 @@ def test_it_does_not_matter_where_the_photo_begins(plain: bytes, gap: int) -> No
     source, picture = read_picture(plain), read_picture(phone.with_gap(plain, gap))
     assert np.array_equal(picture.rgb, source.rgb)
     assert picture.stored_bits == source.stored_bits
+
+
+def test_long_metadata_loses_its_maker_notes_first(photo: np.ndarray) -> None:
+    """Some cameras spread EXIF over several segments; hardly any program would read it from mio's file."""
+    exif = Image.Exif()
+    exif.load(camera_exif(6))
+    details = exif.get_ifd(0x8769)
+    details[0x927C] = bytes(range(256)) * 400
+    long = exif.tobytes()
+    assert len(long) > 100_000
+    parts = [long[start : start + 65_000] for start in range(6, len(long), 65_000)]
+    segments = b"".join(phone.segment(0xE1, b"Exif\0\0" + part) for part in parts)
+    plain = phone.jpeg(Image.fromarray(photo))
+    picture = read_picture(plain[:2] + segments + plain[2:])
+    assert picture.exif is not None
+    assert len(picture.exif) == len(long)
+    assert picture.rgb.shape == (104, 72, 3)
+    assert losses(picture) == ("JPEG holds no metadata above 64 kB: the longest parts are lost",)
+    written = decode(encode_picture(picture)).getexif()
+    assert (written[0x0110], written.get(0x0112, 1)) == ("Model 5", 1)
+    assert written.get_ifd(0x8769)[0x829A] == 0.01
+    assert written.get_ifd(0x8825)[1] == "N"
+    assert 0x927C not in written.get_ifd(0x8769)
+    assert decode(encode_picture(picture, "PNG")).getexif().get_ifd(0x8769)[0x927C] == details[0x927C]
+
+
+def test_the_second_part_of_a_long_xmp_is_told_to_be_lost(photo: np.ndarray) -> None:
+    """Editors write there what they did in hundreds of steps."""
+    guid = "0123456789ABCDEF0123456789ABCDEF"
+    rest = phone.packet(f'xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" crs:Mask="{"x" * 3000}"')
+    head = b"http://ns.adobe.com/xmp/extension/\0" + guid.encode() + struct.pack(">II", len(rest), 0)
+    segment = phone.segment(0xE1, head + rest)
+    xmp = phone.packet(f'xmpNote:HasExtendedXMP="{guid}"')
+    picture = read_picture(phone.jpeg(Image.fromarray(photo), segment, xmp=xmp))
+    assert losses(picture) == ("its XMP is kept up to 64 kB: what goes on elsewhere in the file is lost",)
+    assert losses(read_picture(encode_picture(picture))) == ()
