@@ -160,6 +160,15 @@ def tone_mapped(data: bytes, other: bytes) -> bytes:
     return _file(data, [photo, second, tone_map], _box(b"dimg", struct.pack(">4H", 3, 2, 1, 2)), b"tmap")
 
 
+def tiled(left: bytes, right: bytes, width: int, height: int) -> bytes:
+    """A photo put together from those of two HEIC or AVIF files and cropped, as iPhones store theirs."""
+    tiles = [_item(left), _item(right)]
+    size = _box(b"ispe", bytes(4) + struct.pack(">II", width, height))
+    shared = [prop for prop in tiles[0].properties if prop[4:8] in (b"colr", b"pixi")]
+    grid = Item(b"grid", [size, *shared], struct.pack(">4BHH", 0, 0, 0, 1, width, height))
+    return _file(left, [grid, *tiles], _box(b"dimg", struct.pack(">4H", 1, 2, 2, 3)))
+
+
 def rotation(quarters: int) -> bytes:
     """So many quarter turns against the clock, in HEIC's and AVIF's own words."""
     return _box(b"irot", bytes([quarters]))
@@ -200,7 +209,7 @@ def _item(data: bytes) -> Item:
 
 
 def _file(source: bytes, items: list[Item], references: bytes, *brands: bytes, gap: int = 8) -> bytes:
-    """A file of ``items``, the first of which is the photo and the second hidden."""
+    """A file of ``items``, the first of which is the photo, and the others hidden."""
     every = [prop for item in items for prop in item.properties]
     turns = (b"irot", b"imir")  # which a reader must understand
     numbers = iter(number | 0x80 * (prop[4:8] in turns) for number, prop in enumerate(every, 1))
@@ -208,8 +217,9 @@ def _file(source: bytes, items: list[Item], references: bytes, *brands: bytes, g
         struct.pack(">HB", number, len(item.properties)) + bytes(next(numbers) for _ in item.properties)
         for number, item in enumerate(items, 1)
     )
+    hidden = [number > 0 and item.kind != b"tmap" for number, item in enumerate(items)]
     names = b"".join(
-        _box(b"infe", struct.pack(">BxxBHH4sB", 2, number == 2, number, 0, item.kind, 0))
+        _box(b"infe", struct.pack(">BxxBHH4sB", 2, hidden[number - 1], number, 0, item.kind, 0))
         for number, item in enumerate(items, 1)
     )
     count = struct.pack(">I", len(items))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
@@ -10,6 +11,7 @@ import phone_files as phone
 import pytest
 from photo_files import camera_exif, decode, encode
 from PIL import Image
+from skimage import data
 from test_deep import avif
 
 from mio_cli.io import encode_picture, losses, read_picture
@@ -25,18 +27,37 @@ def heic10(photo: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
+Coder = Callable[[np.ndarray], bytes]
+
+
 @pytest.fixture(params=["AVIF", "AVIF of 10 bits", "HEIC", "HEIC of 10 bits"])
-def plain(request: pytest.FixtureRequest, photo: np.ndarray) -> bytes:
-    """A photo without metadata."""
+def coder(request: pytest.FixtureRequest) -> Coder:
+    """Makes files of photos, without metadata."""
     if request.param.startswith("HEIC"):
         pytest.importorskip("pillow_heif").register_heif_opener()
     match request.param:
         case "AVIF of 10 bits":
-            return avif(photo.astype(np.uint16) * 4, 10)
+            return lambda photo: avif(photo.astype(np.uint16) * 4, 10)
         case "HEIC of 10 bits":
-            return heic10(photo)
+            return heic10
         case name:
-            return encode(Image.fromarray(photo), {"HEIC": "HEIF"}.get(name, name), quality=95)
+            own = {"HEIC": "HEIF"}.get(name, name)
+            return lambda photo: encode(Image.fromarray(photo), own, quality=95)
+
+
+@pytest.fixture
+def plain(coder: Coder, photo: np.ndarray) -> bytes:
+    """A photo without metadata."""
+    return coder(photo)
+
+
+def test_tiles_make_one_photo(coder: Coder) -> None:
+    photo = np.ascontiguousarray(data.coffee()[100:228, 150:406])
+    file = phone.tiled(coder(photo[:, :128].copy()), coder(photo[:, 128:].copy()), 250, 120)
+    picture = read_picture(file)
+    assert np.abs(picture.rgb * 255 - photo[:120, :250]).mean() < 3
+    assert picture.stored_bits == read_picture(coder(photo)).stored_bits
+    assert losses(picture, "TIFF") == ()
 
 
 @pytest.mark.parametrize("quarters", [0, 1, 3])
