@@ -68,7 +68,7 @@ def main() -> None:
             wall, cpu, peak = measure(photo, arguments.threads, arguments.words)
             print(
                 f"{size:6.1f} MP  {wall:7.1f} s  {wall / pixels * 1e6:5.2f} s/MP  {cpu:7.1f} CPU s  "
-                f"{(peak - 24 * pixels) / 2**20:6.0f} MB above photo and result",
+                f"{(peak - 24 * pixels) / 1e9:5.2f} GB above photo and result",
                 flush=True,
             )
 
