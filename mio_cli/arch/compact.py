@@ -4,9 +4,9 @@ Plain 3×3 residual blocks, because that is what CPUs run fastest (`benchmarks/R
 The blocks look at a neighbourhood only. Everything that depends on the photo as a whole enters through
 the prompt code, so a photo restored in tiles equals the same photo restored at once, given its code.
 
-The code first sets one inverse blur and one tone curve for the whole photo. What the blocks add is a gain and
-an offset for each pixel. Blur is a matter of the filter, low light of the curve and haze of the gain, and the
-blocks alone learn none of them well.
+The code first sets one inverse blur and one tone curve for the whole photo, and lifts its veil of haze. What
+the blocks add is a gain and an offset for each pixel. Blur is a matter of the filter, low light of the curve
+and haze of the scene, and the blocks alone learn none of them well.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.haze import HazeRemoval
 from mio_cli.arch.inverse_blur import MARGIN, InverseBlur
-from mio_cli.arch.layers import zeroed
+from mio_cli.arch.layers import ResidualBlock, variance_keeping, zeroed
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
 
@@ -36,29 +37,6 @@ class CompactConfig:
     middle: int = 4
     decoder: tuple[int, ...] = (2, 2, 2)
     prompt: PromptMode | None = "both"
-
-
-def _variance_keeping(conv: nn.Conv2d) -> nn.Conv2d:
-    """Start so that a ReLU after the convolution keeps the variance."""
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return conv
-
-
-class ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(x)))``, B×C×H×W → the same."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _variance_keeping(nn.Conv2d(channels, channels, 3, padding=1))
-        self.conv2 = _variance_keeping(nn.Conv2d(channels, channels, 3, padding=1))
-        # Residual branches start small, so that depth does not multiply the variance.
-        self.conv2.weight.data.mul_(0.1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        # In place, here and in the injection: a tensor more costs more than the sum itself.
-        return self.conv2(F.relu(self.conv1(x), inplace=True)).add_(x)
 
 
 def _blocks(channels: int, count: int) -> nn.Sequential:
@@ -112,6 +90,7 @@ class CompactUNet(nn.Module):
             features = self.prompt.features
             self.inverse_blur = InverseBlur(features)
             self.tone = ToneCurve(features)
+            self.clear = HazeRemoval(features) if self.prompt.haze else None
             self.inject_decoder = nn.ModuleList(PromptInjection(width, features) for width in widths)
             self.inject_output = PromptInjection(6, features)
             zeroed(self.inject_output.shift)
@@ -123,7 +102,7 @@ class CompactUNet(nn.Module):
         encoder = PromptEncoder(mode, statistics=True)
         for module in encoder.modules():
             if isinstance(module, nn.Conv2d):
-                _variance_keeping(module)
+                variance_keeping(module)
         return encoder
 
     @staticmethod
@@ -138,9 +117,10 @@ class CompactUNet(nn.Module):
     def forward(self, x: Tensor, prompt: Tensor | PromptCode | None = None) -> Tensor:
         """Restore ``x``; ``prompt`` as in :meth:`mio_cli.arch.prompts.PromptEncoder.forward`."""
         self.spec.check(*x.shape[-2:])
-        code = self.prompt(x, prompt)[0] if self.prompt else None
-        if code is not None:
-            x = self.as_a_whole(x, code)
+        code = None
+        if self.prompt:
+            whole = self.prompt(x, prompt)
+            x, code = self.as_a_whole(x, whole), whole[0]
         features = self.intro(x)
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=True):
@@ -149,15 +129,22 @@ class CompactUNet(nn.Module):
             features = down(features)
         features = self.middle(self._inject(len(skips), features, code))
         for level in reversed(range(len(skips))):
-            features = self.up[level](features) + skips[level]
-            features = self.decoder[level](self._inject(level, features, code))
+            features = self.up[level](features).add_(skips.pop())
+            features = self._inject(level, features, code)
+            features = self.decoder[level](features)
         change = self.ending(features)
         gain, offset = (change if code is None else self.inject_output(change, code)).chunk(2, dim=1)
         return x + x * gain + offset
 
-    def as_a_whole(self, x: Tensor, code: Tensor) -> Tensor:
-        """What the code does to all of a photo alike, before the blocks: B×3×H×W and B×F → the same."""
-        return self.tone(self.inverse_blur(x, code), code)
+    def as_a_whole(self, x: Tensor, code: PromptCode) -> Tensor:
+        """What the code does to all of a photo alike, before the blocks: B×3×H×W → the same."""
+        x = self.tone(self.inverse_blur(x, code[0]), code[0])
+        if self.clear is None:
+            return x
+        veil = code[1]
+        if veil.shape[-2:] != x.shape[-2:]:
+            veil = F.interpolate(veil, x.shape[-2:], mode="bilinear")
+        return self.clear(x, code[0], veil)
 
     def _inject(self, level: int, features: Tensor, code: Tensor | None) -> Tensor:
         """Modulate before the blocks of a level, so that they can act on what the prompt says."""

@@ -1,4 +1,4 @@
-"""Layers that several architectures share: normalisation, window attention, stochastic depth, zeros."""
+"""Layers that several networks share: residual blocks, normalisation, window attention, stochastic depth."""
 
 from __future__ import annotations
 
@@ -20,6 +20,29 @@ def zeroed(layer: LayerT) -> LayerT:
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+def variance_keeping(conv: nn.Conv2d) -> nn.Conv2d:
+    """Start so that a ReLU after the convolution keeps the variance."""
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv
+
+
+class ResidualBlock(nn.Module):
+    """``x + conv(relu(conv(x)))``, 3×3 and without normalisation, B×C×H×W → the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = variance_keeping(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv2 = variance_keeping(nn.Conv2d(channels, channels, 3, padding=1))
+        # Residual branches start small, so that depth does not multiply the variance.
+        self.conv2.weight.data.mul_(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In place, here and in the injection: a tensor more costs more than the sum itself.
+        return self.conv2(F.relu(self.conv1(x), inplace=True)).add_(x)
 
 
 class ChannelNorm(nn.Module):

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.haze import VEIL_FEATURES, HazeReader, overview, veil_features, window
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
 from mio_cli.arch.spec import PromptMode
 from mio_cli.arch.spectrum import FREQUENCIES, enlarged, power_sums, spectrum
@@ -24,7 +25,8 @@ SMALLEST_PHOTO = 5
 """Side in pixels of the smallest photo that an adaptive prompt can be extracted from."""
 
 PromptCode = tuple[Tensor, ...]
-"""What the extractors of a network found in a prompt: one B×64 tensor for each extractor."""
+"""What was found in a prompt: B×64 from each extractor of the network. With statistics of the photo there is
+one extractor, whose B×64 go on to B×196, and then comes the veil of haze, B×2×h×w over what is restored."""
 
 
 class PromptExtractor(nn.Module):
@@ -94,8 +96,9 @@ class PromptEncoder(nn.Module):
             is blank (black) as long as no task is named.
         extractors: how many ``F_ext`` the network has (published: one, or one for each scale).
         statistics: whether a photo's code goes on with what its histogram and its spectrum tell
-            (:mod:`mio_cli.arch.levels`, :mod:`mio_cli.arch.spectrum`), 64 and 65 features more, which are 0
-            in the codes of prompt images. Not published, and for one extractor.
+            (:mod:`mio_cli.arch.levels`, :mod:`mio_cli.arch.spectrum`), and with its veil of haze, summed up
+            and as it is (:mod:`mio_cli.arch.haze`). In the codes of prompt images all of these are 0.
+            Not published, and for one extractor.
 
     Attributes:
         features: length of a code.
@@ -108,7 +111,9 @@ class PromptEncoder(nn.Module):
         self.mode = mode
         explicit, adaptive = mode in ("explicit", "both"), mode in ("adaptive", "both")
         self.levels = LevelEncoder() if statistics and adaptive else None
-        self.features = CODE_FEATURES + (LEVEL_FEATURES + FREQUENCIES if self.levels else 0)
+        self.haze = HazeReader() if self.levels else None
+        statistics_features = LEVEL_FEATURES + FREQUENCIES + VEIL_FEATURES
+        self.features = CODE_FEATURES + (statistics_features if self.levels else 0)
         self.explicit = nn.ModuleList(PromptExtractor(1) for _ in range(extractors if explicit else 0))
         self.adaptive = nn.ModuleList(PromptExtractor(3) for _ in range(extractors if adaptive else 0))
         if explicit:
@@ -117,14 +122,20 @@ class PromptEncoder(nn.Module):
     def encode_explicit(self, prompt: Tensor) -> PromptCode:
         """Codes of prompt images B×128×128, or of tasks given as B integers in class order (-1: none)."""
         if prompt.is_floating_point():
-            more = self.features - CODE_FEATURES
-            return tuple(F.pad(extract(prompt[:, None]), (0, more)) for extract in self.explicit)
+            codes = tuple(extract(prompt[:, None]) for extract in self.explicit)
+            if self.haze is None:
+                return codes
+            unveiled = prompt.new_zeros(len(prompt), 2, 1, 1)
+            return (F.pad(codes[0], (0, self.features - CODE_FEATURES)), unveiled)
         # A batch names at most eight different images, so each is looked at once and not once a sample.
         images = torch.cat([self.bank, torch.zeros_like(self.bank[:1])])
         return tuple(code[prompt] for code in self.encode_explicit(images))
 
-    def encode_adaptive(self, photo: Tensor) -> PromptCode:
-        """Codes of photos B×3×H×W in [0, 1], or of photos of which B×T×3×H×W tiles are known."""
+    def encode_adaptive(self, photo: Tensor, scene: Tensor | None = None) -> PromptCode:
+        """Codes of photos B×3×H×W in [0, 1], or of photos of which B×T×3×H×W tiles are known.
+
+        ``scene`` is the whole photo at any size. Without it ``photo``, or its first tile, counts as that.
+        """
         if photo.ndim == 4:
             codes = tuple(extract(photo) for extract in self.adaptive)
         else:
@@ -133,7 +144,10 @@ class PromptEncoder(nn.Module):
             )
         if self.levels is None:
             return codes
-        return self.with_statistics(codes, level_counts(photo), spectrum(*power_sums(enlarged(photo))))
+        if scene is None:
+            scene = photo if photo.ndim == 4 else photo[:, 0]
+        frequencies = spectrum(*power_sums(enlarged(photo)))
+        return self.with_statistics(codes[0], level_counts(photo), frequencies, overview(scene))
 
     @staticmethod
     def _code_of_tiles(extract: PromptExtractor, photo: Tensor) -> Tensor:
@@ -141,17 +155,30 @@ class PromptEncoder(nn.Module):
         inner = extract.feature_map(photo.flatten(0, 1))[:, :, 1:-1, 1:-1]
         return inner.mean(dim=(2, 3)).unflatten(0, photo.shape[:2]).mean(dim=1)
 
-    def with_statistics(self, codes: PromptCode, counts: Tensor, frequencies: Tensor) -> PromptCode:
-        """Codes of photos, completed by what their counts of levels B×256 and their spectra B×65 tell."""
+    def with_statistics(self, code: Tensor, counts: Tensor, frequencies: Tensor, scene: Tensor) -> PromptCode:
+        """Codes of photos B×64, completed by what is seen in their counts of levels B×256, their spectra
+        B×65 and their overviews B×3×128×128."""
         assert self.levels is not None
-        told = torch.cat([self.levels(counts), frequencies], dim=1)
-        return tuple(torch.cat([code, told], dim=1) for code in codes)
+        assert self.haze is not None
+        veil = self.haze(scene)
+        return (torch.cat([code, self.levels(counts), frequencies, veil_features(veil)], dim=1), veil)
 
-    def forward(self, photo: Tensor, prompt: Tensor | PromptCode | None = None) -> PromptCode:
+    @staticmethod
+    def over(code: PromptCode, place: Tensor, size: tuple[int, int]) -> PromptCode:
+        """A photo's code for tiles of it; ``place`` B×4 as :func:`mio_cli.arch.haze.window` takes it."""
+        return tuple(
+            part if part.ndim == 2 else window(part.expand(len(place), -1, -1, -1), place, *size)
+            for part in code
+        )
+
+    def forward(
+        self, photo: Tensor, prompt: Tensor | PromptCode | None = None, scene: Tensor | None = None
+    ) -> PromptCode:
         """The code to inject while restoring ``photo`` (B×3×H×W).
 
         ``prompt`` is what :meth:`encode_explicit` takes, or a photo for an adaptive network (default:
-        ``photo`` itself), or a ready code, which is returned as it is.
+        ``photo`` itself), or a ready code, which is returned as it is; ``scene`` is what
+        :meth:`encode_adaptive` takes.
 
         Raises:
             ValueError: the network is explicit and no prompt is given.
@@ -159,12 +186,12 @@ class PromptEncoder(nn.Module):
         if isinstance(prompt, tuple):
             return prompt
         if self.mode == "adaptive":
-            return self.encode_adaptive(photo if prompt is None else prompt)
+            return self.encode_adaptive(photo if prompt is None else prompt, scene)
         if self.mode == "explicit":
             if prompt is None:
                 raise ValueError("an explicit network needs prompt=: a B×128×128 batch of prompt images")
             return self.encode_explicit(prompt)
         if prompt is None:
             prompt = torch.full((photo.shape[0],), -1, device=photo.device)
-        codes = zip(self.encode_adaptive(photo), self.encode_explicit(prompt), strict=True)
+        codes = zip(self.encode_adaptive(photo, scene), self.encode_explicit(prompt), strict=True)
         return tuple(image + task for image, task in codes)

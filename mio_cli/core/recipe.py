@@ -72,7 +72,9 @@ class OptimTable(_Table):
     decoupling: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the loss that keeps the degradation prompts of a PIP network apart."""
     tone: Annotated[float, Field(ge=0)] = 0.0
-    """Weight of the loss of a compact network's inverse blur and tone curve, else left idle by the blocks."""
+    """Weight of the loss of what a compact network does to a whole photo, else left idle by its blocks."""
+    only: tuple[str, ...] = ()
+    """What the names of the parameters to train begin with; all others stay as they are. Default: all."""
     ema: Annotated[float, Field(gt=0, lt=1)] = 0.999
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False

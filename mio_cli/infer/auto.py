@@ -32,6 +32,10 @@ CROP, CROPS = 256, 4
 """A photo above a megapixel is judged by 4×4 crops at full resolution. A reduced copy would hide noise
 and compression."""
 
+HAZY = 0.15
+"""Mean optical depth from which on a photo counts as hazy. It is about 0.25 in the paper's thinnest haze and
+0.05 in clear photos."""
+
 Mode = Literal["explicit", "adaptive", "none"]
 
 
@@ -66,19 +70,26 @@ class Decision:
 
 
 def decide(
-    probabilities: Mapping[str, float], *, adaptive: bool = True, known: Collection[Task] = CLASS_ORDER
+    probabilities: Mapping[str, float],
+    *,
+    adaptive: bool = True,
+    known: Collection[Task] = CLASS_ORDER,
+    hazy: bool = True,
 ) -> Decision:
     """Perhaps clean: leave it alone. Confident: that task. Unsure: adaptive, or the likeliest task.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
+        hazy: whether the network itself sees any haze. If not, the classifier is not believed that there is
+            some: it takes soft photos for hazy ones, and lifting haze from these does harm.
         known: tasks that the network can be told. A photo that needs another one is left alone too: told
             of a degradation that is not there, a network does harm.
     """
     if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
         return Decision("none", probabilities=probabilities)
     best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
-    if probabilities[best] < CONFIDENT and adaptive:
+    doubtful = probabilities[best] < CONFIDENT or (best is Task.HAZE and not hazy)
+    if doubtful and adaptive:
         return Decision("adaptive", probabilities=probabilities)
     if best not in known:
         return Decision("none", probabilities=probabilities)

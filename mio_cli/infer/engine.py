@@ -16,7 +16,7 @@ from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, task_prompt
-from mio_cli.infer.survey import survey
+from mio_cli.infer.survey import overview_of, survey
 from mio_cli.infer.tiles import BLEND, Span, padded, plan_axis, round_up
 from mio_cli.infer.transfer import Download, to_tensor
 
@@ -116,6 +116,14 @@ class Engine:
     def prompt_images(self, weights: dict[int, float]) -> Tensor | None:
         """The prompt for tasks by class index; see :func:`mio_cli.infer.prompting.task_prompt`."""
         return task_prompt(self.net, weights)
+
+    @torch.inference_mode()
+    def haziness(self, photo: np.ndarray) -> float | None:
+        """Mean optical depth of the haze in an H×W×3 photo; ``None`` if the network does not tell."""
+        encoder = getattr(self.net, "prompt", None)
+        if not isinstance(encoder, PromptEncoder) or encoder.haze is None:
+            return None
+        return float(encoder.haze(overview_of(photo, self.device))[0, 0].mean())
 
     def code(self, photo: np.ndarray, prompt: Tensor | None) -> PromptCode | Tensor | None:
         """What is injected into every tile: from the whole photo at full resolution, exactly."""
@@ -231,6 +239,8 @@ class Engine:
 
     def _start(self, photo: np.ndarray, tiles: Sequence[Tile], code: PromptCode | Tensor | None) -> _Batch:
         x = to_tensor([self._cut(photo, *tile) for tile in tiles], self.device)
+        if isinstance(code, tuple):
+            code = PromptEncoder.over(code, _places(tiles, photo, x), (x.shape[2], x.shape[3]))
         return _Batch(tiles, self.precision, Download(self._forward(x, code)))
 
     def _finish(
@@ -265,6 +275,14 @@ class Engine:
         half = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision, enabled=half):
             return self.net(x) if code is None else self.net(x, code)
+
+
+def _places(tiles: Sequence[Tile], photo: np.ndarray, x: Tensor) -> Tensor:
+    """Where tiles cut from a photo lie in it, with what they were padded by: N×4, in shares of the photo."""
+    height, width = photo.shape[:2]
+    sides = x.shape[2] / height, x.shape[3] / width
+    corners = [(row.start / height, column.start / width) for row, column in tiles]
+    return torch.tensor([(*corner, *sides) for corner in corners], dtype=torch.float64)
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -17,7 +17,7 @@ from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.degrade.sr import resize
 from mio_cli.hub.folder import load_model
 from mio_cli.hub.registry import DEFAULT_CLASSIFIER, DEFAULT_MODEL
-from mio_cli.infer.auto import Decision, TaskClassifier, decide
+from mio_cli.infer.auto import HAZY, Decision, TaskClassifier, decide
 from mio_cli.infer.engine import Advance, Engine, choose_device
 from mio_cli.infer.images import Array, ImageKind, as_kind_of, pictures_of
 
@@ -148,7 +148,13 @@ class Restorer:
         seen = self.classifier(photo)
         done: list[Decision] = []
         for index in range(passes):
-            decision = decide(seen, adaptive=not self.engine.needs_task, known=self.engine.known_tasks)
+            haziness = self.engine.haziness(photo)
+            decision = decide(
+                seen,
+                adaptive=not self.engine.needs_task,
+                known=self.engine.known_tasks,
+                hazy=haziness is None or haziness >= HAZY,
+            )
             if decision.mode == "none":
                 break
             result = self._run(photo, decision, _part(advance, index, passes))

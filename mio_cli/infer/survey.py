@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mio_cli.arch.haze import overview
 from mio_cli.arch.levels import LEVELS, level_counts
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptExtractor
 from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT, enlarged, power_sums, spectrum
@@ -47,7 +48,13 @@ def survey(encoder: PromptEncoder, photo: np.ndarray, device: torch.device) -> P
     large = padded(photo, *(max(side, 2 * _FEATURE) for side in photo.shape[:2]))
     for rows, columns in product(*map(_parts, photo.shape[:2])):
         sums.add(to_tensor([large[rows.seen, columns.seen]], device), rows, columns)
-    return sums.code()
+    return sums.code(overview_of(photo, device))
+
+
+def overview_of(photo: np.ndarray, device: torch.device) -> Tensor:
+    """The whole of a photo H×W×3 float32 in 1×3×128×128; reduced where it lies, without a copy."""
+    writable = np.require(photo, requirements=["C", "W"])  # or torch warns
+    return overview(torch.from_numpy(writable).permute(2, 0, 1)[None]).to(device)
 
 
 def _parts(length: int) -> Iterator[_Part]:
@@ -86,10 +93,10 @@ class _Sums:
             self.power += power
             self.segments += segments
 
-    def code(self) -> PromptCode:
-        """The code of all blocks together."""
+    def code(self, scene: Tensor) -> PromptCode:
+        """The code of all blocks together, and of the photo's overview."""
         codes = tuple((self.features / self.places).float())
         if self.encoder.levels is None:
             return codes
         frequencies = spectrum(self.power, self.segments)
-        return self.encoder.with_statistics(codes, self.levels.float(), frequencies.float())
+        return self.encoder.with_statistics(codes[0], self.levels.float(), frequencies.float(), scene)

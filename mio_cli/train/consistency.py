@@ -61,6 +61,7 @@ def check_recipe(recipe: Recipe) -> None:
             net = build_network(recipe.model)
         _check_batches(recipe, net)
         _check_untold(recipe, net)
+        _check_only(recipe, net)
         if recipe.optim.loss == "cross-entropy":
             _check_classifier(net)
         else:
@@ -98,6 +99,16 @@ def _check_untold(recipe: Recipe, net: nn.Module) -> None:
             raise RecipeError(
                 f"curriculum.{key}: these samples have no task, which this network has to be told",
                 "leave it out",
+            )
+
+
+def _check_only(recipe: Recipe, net: nn.Module) -> None:
+    names = [name for name, _ in net.named_parameters()]
+    for beginning in recipe.optim.only:
+        if not any(name.startswith(beginning) for name in names):
+            raise RecipeError(
+                f"optim.only: the name of no parameter begins with '{beginning}'",
+                f"they begin with {', '.join(sorted({name.split('.')[0] for name in names}))}",
             )
 
 

@@ -35,19 +35,26 @@ class Batch:
         tiles: N×T×3×P×P, what an adaptive prompt is extracted from: patches from all over the photo, degraded
             alike; the first is the one to restore.
         label: N int64, index into ``CLASS_ORDER``, ``CLEAN_INDEX`` or ``MIXED_INDEX``.
+        scene, clean_scene: N×3×P×P, the photo squeezed into a square, degraded alike and clean.
+        place: N×4, top, left, height and width of the first tile as shares of the photo. These three are
+            ``None`` if there is one tile only.
     """
 
     degraded: Tensor
     clean: Tensor
     tiles: Tensor
     label: Tensor
+    scene: Tensor | None = None
+    clean_scene: Tensor | None = None
+    place: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``, photos in channels_last order."""
         degraded, clean = (
             x.to(device, memory_format=torch.channels_last) for x in (self.degraded, self.clean)
         )
-        return Batch(degraded, clean, self.tiles.to(device), self.label.to(device))
+        whole = (None if x is None else x.to(device) for x in (self.scene, self.clean_scene, self.place))
+        return Batch(degraded, clean, self.tiles.to(device), self.label.to(device), *whole)
 
 
 def number_of(*words: int) -> int:
@@ -71,6 +78,38 @@ def dihedral(x: Tensor, turn: int) -> Tensor:
     if turn & 2:
         x = x.flip(-2)
     return x.transpose(-1, -2) if turn & 4 else x
+
+
+def random_square(area: Area, side: int, generator: Generator) -> Area:
+    """A random square of ``side`` pixels in an area."""
+    top, left, high, wide = area
+    down, across = integers(generator, high - side + 1, wide - side + 1)
+    return top + down, left + across, side, side
+
+
+def view_of(photo: np.ndarray, area: Area, size: int) -> Tensor:
+    """An area of a photo H×W×3 uint8, reduced to a square of ``size`` pixels: 3×size×size."""
+    top, left, high, wide = area
+    part = photo[top : top + high, left : left + wide]
+    if part.shape[:2] != (size, size):
+        part = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA)
+    return torch.from_numpy(part.copy()).permute(2, 0, 1)
+
+
+def place_of(square: Area, area: Area, turn: int) -> Tensor:
+    """The place (see :class:`Batch`) of a square in an area that is then mirrored (``turn`` 1) or not (0)."""
+    top, left, high, wide = area
+    down, across = (square[0] - top) / high, (square[1] - left) / wide
+    tall, broad = square[2] / high, square[3] / wide
+    return torch.tensor([down, 1 - across - broad if turn & 1 else across, tall, broad])
+
+
+def batch_of(degraded: Tensor, clean: Tensor, label: Tensor, place: Tensor) -> Batch:
+    """A batch of N×T×3×P×P tiles; of several the last is the photo as a whole."""
+    if degraded.shape[1] == 1:
+        return Batch(degraded[:, 0], clean[:, 0], degraded, label)
+    tiles, scene = degraded[:, :-1], degraded[:, -1]
+    return Batch(tiles[:, 0], clean[:, 0], tiles, label, scene, clean[:, -1], place)
 
 
 class Patches(ABC):
@@ -103,6 +142,8 @@ class Patches(ABC):
         self.patch, self.count, self.tiles = patch, count, tiles
         self.seed, self.clean, self.mixed = seed, clean, mixed
         self.shares = shares or {}
+        # A scene has an up, which tells what is far. Patches alone may be turned, too.
+        self.turns = 8 if tiles == 1 else 2
 
     def __call__(self, iteration: int, shard: int, tasks: Sequence[Task]) -> Batch:
         """Shard ``shard`` of the batch of ``iteration``, samples dealt among ``tasks`` by their shares."""
@@ -145,9 +186,9 @@ class DegradedPatches(Patches):
         self.device = device or torch.device("cpu")
 
     def _batch(self, label: Tensor, generator: Generator) -> Batch:
-        pairs = [self._crops(generator) for _ in range(len(label))]
-        clean = torch.stack([photos for photos, _ in pairs]).to(self.device).float().div_(255)
-        depth = torch.stack([depths for _, depths in pairs])
+        samples = [self._crops(generator) for _ in range(len(label))]
+        photos, depth, place = (torch.stack(parts) for parts in zip(*samples, strict=True))
+        clean = photos.to(self.device).float().div_(255)
         degraded = clean.clone()
         for index in label[label < CLEAN_INDEX].unique().tolist():
             rows = label == index
@@ -155,7 +196,7 @@ class DegradedPatches(Patches):
         for row in (label == MIXED_INDEX).nonzero()[:, 0].tolist():
             chain = random_chain(generator)
             degraded[row] = degrade_by(chain, clean[row], generator, depth=depth[row])
-        return Batch(degraded[:, 0], clean[:, 0], degraded, label)
+        return batch_of(degraded, clean, label, place)
 
     def _degrade(self, task: Task, tiles: Tensor, depth: Tensor, generator: Generator) -> Tensor:
         """Degrade N×T×3×P×P, the tiles of a photo with the same parameters."""
@@ -165,25 +206,31 @@ class DegradedPatches(Patches):
             # One layer of rain over all tiles of a photo, side by side: drawing a layer is what costs.
             wide = tiles.permute(0, 2, 3, 1, 4).flatten(3)
             rainy = degrade(task, wide, parameters, generator, form=self.form)
-            return rainy.unflatten(3, (self.tiles, self.patch)).permute(0, 3, 1, 2, 4)
-        repeated = {name: values.repeat_interleave(self.tiles) for name, values in parameters.items()}
+            return rainy.unflatten(3, (-1, self.patch)).permute(0, 3, 1, 2, 4)
+        repeated = {name: values.repeat_interleave(tiles.shape[1]) for name, values in parameters.items()}
         flat = degrade(
             task, tiles.flatten(0, 1), repeated, generator, depth=depth.flatten(0, 1), form=self.form
         )
-        return flat.unflatten(0, (count, self.tiles))
+        return flat.unflatten(0, (count, -1))
 
-    def _crops(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Random patches of a random photo, T×3×P×P uint8, and their depths, T×1×P×P in [0, 1]."""
-        index, turn = integers(generator, len(self.cache), 8)
+    def _crops(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Random patches of a random photo, T×3×P×P uint8, their depths, T×1×P×P in [0, 1], and the place of
+        the first, 4. Of several patches the last is the photo as a whole, and T is one more."""
+        index, turn = integers(generator, len(self.cache), self.turns)
         height, width = self.cache.photo(index).shape[:2]
         area, side = (0, 0, height, width), self.patch
         if self.augment:
             area, side = self._part(height, width, generator)
-        pairs = [self._crop(index, area, side, generator) for _ in range(self.tiles)]
-        photos, depths = (torch.stack(parts) for parts in zip(*pairs, strict=True))
+        squares = [random_square(area, side, generator) for _ in range(self.tiles)]
+        views = squares + [area] * (self.tiles > 1)
+        depth = self.cache.depth(index)
+        if depth is None:
+            depth = fallback_depth(1, (self.patch, self.patch), generator)[0, 0].mul(255).numpy()
+        photos = torch.stack([view_of(self.cache.photo(index), view, self.patch) for view in views])
+        depths = torch.stack([self._depth(depth, view, height, width) for view in views])
         if self.augment:
             photos = photos[:, torch.randperm(3, generator=generator)]
-        return dihedral(photos, turn), dihedral(depths, turn)
+        return dihedral(photos, turn), dihedral(depths, turn), place_of(squares[0], area, turn)
 
     def _part(self, height: int, width: int, generator: Generator) -> tuple[Area, int]:
         """A random part of a photo, and the side of the squares in it that shrink to patches."""
@@ -195,28 +242,13 @@ class DegradedPatches(Patches):
         top, left = integers(generator, height - high + 1, width - wide + 1)
         return (top, left, high, wide), side
 
-    def _crop(self, index: int, area: Area, side: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """A random square of a part of a photo as a patch, 3×P×P uint8, and its depth, 1×P×P."""
-        photo = self.cache.photo(index)
-        first_row, first_column, high, wide = area
-        top, left = integers(generator, high - side + 1, wide - side + 1)
-        top, left = first_row + top, first_column + left
-        square = photo[top : top + side, left : left + side]
-        if side != self.patch:
-            square = cv2.resize(square, (self.patch, self.patch), interpolation=cv2.INTER_AREA)
-        patch = torch.from_numpy(square.copy()).permute(2, 0, 1)
-        depth_map = self.cache.depth(index)
-        if depth_map is None:
-            return patch, fallback_depth(1, (self.patch, self.patch), generator)[0]
-        height, width = photo.shape[:2]
-        return patch, self._depth_patch(depth_map, top / height, left / width, side / height, side / width)
-
-    def _depth_patch(self, depth: np.ndarray, top: float, left: float, high: float, wide: float) -> Tensor:
-        """The part of a depth map that belongs to a patch given in fractions of the photo, at patch size."""
+    def _depth(self, depth: np.ndarray, view: Area, height: int, width: int) -> Tensor:
+        """The part of a depth map that belongs to an area of a photo of this size, 1×P×P in [0, 1]."""
         rows, columns = depth.shape
-        first_row, first_column = int(top * rows), int(left * columns)
-        last_row = max(first_row + 2, round((top + high) * rows))
-        last_column = max(first_column + 2, round((left + wide) * columns))
+        top, left, high, wide = view
+        first_row, first_column = int(top / height * rows), int(left / width * columns)
+        last_row = max(first_row + 2, round((top + high) / height * rows))
+        last_column = max(first_column + 2, round((left + wide) / width * columns))
         part = torch.from_numpy(depth[first_row:last_row, first_column:last_column].copy()).float()
         scaled = part[None, None] / max(float(depth.max()), 1.0)
         size = (self.patch, self.patch)

@@ -119,6 +119,9 @@ class Trainer:
         net = build_network(self.recipe.model)
         if self.start is not None:
             _start_from(net, self.start)
+        only = self.recipe.optim.only
+        for name, parameter in net.named_parameters():
+            parameter.requires_grad_(not only or name.startswith(only))
         self.net: nn.Module = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.optim.ema))
         self.objective = objective_for(self.recipe, self.net)

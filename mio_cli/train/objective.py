@@ -11,12 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch.compact import CompactUNet
+from mio_cli.arch.haze import HazeReader, lifted, overview
 from mio_cli.arch.pip import PIP, PromptInPrompt
-from mio_cli.arch.prompts import PromptEncoder
+from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.core.recipe import Recipe
-from mio_cli.core.tasks import CLASS_ORDER, parse_sequence
+from mio_cli.core.tasks import CLASS_ORDER, Task, parse_sequence
 from mio_cli.infer.prompting import task_prompt
 from mio_cli.train.data import MIXED_INDEX, Batch
+
+LossOfEach = Callable[[Tensor, Tensor], Tensor]
+"""Of restored and clean photos, N×3×H×W each: N."""
 
 Objective = Callable[[nn.Module, Batch], Tensor]
 """Loss of each sample, N."""
@@ -40,7 +44,7 @@ def smooth_l1(restored: Tensor, clean: Tensor) -> Tensor:
     return F.smooth_l1_loss(restored, clean, reduction="none").mean(dim=(1, 2, 3))
 
 
-LOSSES = {"l1": l1, "psnr": psnr, "smooth-l1": smooth_l1}
+LOSSES: dict[str, LossOfEach] = {"l1": l1, "psnr": psnr, "smooth-l1": smooth_l1}
 
 
 def decoupling(net: PIP) -> Tensor:
@@ -67,11 +71,26 @@ def objective_for(recipe: Recipe, net: nn.Module) -> Objective:
         if table.decoupling and isinstance(net, PIP):
             losses = losses + table.decoupling * decoupling(net)
         if table.tone and isinstance(net, CompactUNet) and net.prompt is not None:
-            code = net.prompt(batch.degraded, *given)[0]
+            code = net.prompt(batch.degraded, *given)
             losses = losses + table.tone * loss(net.as_a_whole(batch.degraded, code), batch.clean)
+            losses = losses + table.tone * _scene_loss(net.prompt.haze, loss, batch)
         return losses
 
     return restoration
+
+
+def _scene_loss(reader: HazeReader | None, loss: LossOfEach, batch: Batch) -> Tensor:
+    """Loss of each hazy sample's whole photo with its veil lifted, N; 0 for the others.
+
+    A patch shows little of the veil, and a photo all of it.
+    """
+    losses = torch.zeros(len(batch.label), device=batch.label.device)
+    hazy = batch.label == CLASS_ORDER.index(Task.HAZE)
+    if reader is None or batch.scene is None or batch.clean_scene is None or not hazy.any():
+        return losses
+    seen, clean = (overview(scene[hazy]) for scene in (batch.scene, batch.clean_scene))
+    veil = F.interpolate(reader(seen), seen.shape[-2:], mode="bilinear")
+    return losses.index_put((hazy.nonzero()[:, 0],), loss(lifted(seen, veil), clean))
 
 
 def _classification(recipe: Recipe) -> Objective:
@@ -95,6 +114,11 @@ def _prompt_giver(recipe: Recipe, net: nn.Module) -> Callable[[Batch], tuple[obj
         # A single patch is its own prompt, as published; several stand for the photo that they come from.
         return batch.tiles if recipe.data.tiles > 1 else batch.degraded
 
+    def over(batch: Batch, code: PromptCode) -> PromptCode:
+        if batch.place is None:
+            return code
+        return PromptEncoder.over(code, batch.place, (batch.degraded.shape[2], batch.degraded.shape[3]))
+
     if isinstance(net, PIP):
         classes = torch.zeros(len(CLASS_ORDER), net.config.classes, device=next(net.parameters()).device)
         for task in parse_sequence(recipe.curriculum.sequence):
@@ -103,8 +127,10 @@ def _prompt_giver(recipe: Recipe, net: nn.Module) -> Callable[[Batch], tuple[obj
         return lambda batch: (classes[batch.label],)
     if mode == "explicit":
         return lambda batch: (batch.label,)
+    if mode == "adaptive" and recipe.data.tiles > 1:
+        return lambda batch: (over(batch, cast(PromptEncoder, net.prompt)(batch.tiles, None, batch.scene)),)
     if mode == "adaptive":
-        return lambda batch: (seen(batch),)
+        return lambda batch: (batch.degraded,)
     if mode == "both":
 
         def code(batch: Batch) -> tuple[object, ...]:
@@ -114,7 +140,7 @@ def _prompt_giver(recipe: Recipe, net: nn.Module) -> Callable[[Batch], tuple[obj
             told = (torch.arange(len(batch.label), device=batch.label.device) + first) % 2 == 0
             told &= batch.label < len(CLASS_ORDER)
             encoder = cast(PromptEncoder, net.prompt)
-            return (encoder(seen(batch), torch.where(told, batch.label, -1)),)
+            return (over(batch, encoder(seen(batch), torch.where(told, batch.label, -1), batch.scene)),)
 
         return code
     return lambda batch: ()

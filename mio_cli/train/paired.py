@@ -13,7 +13,18 @@ from torch import Generator, Tensor
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task, parse_task
 from mio_cli.train.cache import PhotoCache
-from mio_cli.train.data import CLEAN_INDEX, Batch, Patches, dihedral, integers
+from mio_cli.train.data import (
+    CLEAN_INDEX,
+    Area,
+    Batch,
+    Patches,
+    batch_of,
+    dihedral,
+    integers,
+    place_of,
+    random_square,
+    view_of,
+)
 
 CLEAN_FOLDER = "GT"
 
@@ -88,23 +99,25 @@ class PairedPatches(Patches):
 
     def _batch(self, label: Tensor, generator: Generator) -> Batch:
         samples = [self._crops(index, generator) for index in label.tolist()]
-        degraded, clean = (torch.stack(parts).float().div_(255) for parts in zip(*samples, strict=True))
-        return Batch(degraded[:, 0], clean[:, 0], degraded, label)
+        pairs, place = (torch.stack(parts) for parts in zip(*samples, strict=True))
+        degraded, clean = pairs.float().div_(255).unbind(2)
+        return batch_of(degraded, clean, label, place)
 
     def _crops(self, index: int, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Random patches of a random pair, T×3×P×P uint8 each."""
+        """Random patches of a random pair, T×2×3×P×P uint8, degraded and clean, and the first's place, 4.
+
+        Of several patches the last is the photo as a whole, and T is one more.
+        """
         if index == CLEAN_INDEX:
             task = self.tasks[integers(generator, len(self.tasks))[0]]
         else:
             task = CLASS_ORDER[index]
         pairs = self._pairs[task]
-        which, turn = integers(generator, len(pairs), 8)
+        which, turn = integers(generator, len(pairs), self.turns)
         seen, truth = pairs[which]
-        squares = []
-        for _ in range(self.tiles):
-            top, left = integers(generator, *(side - self.patch + 1 for side in seen.shape[:2]))
-            area = slice(top, top + self.patch), slice(left, left + self.patch)
-            photo = truth if index == CLEAN_INDEX else seen
-            squares.append(np.stack([photo[area], truth[area]]))
-        both = dihedral(torch.from_numpy(np.stack(squares)).permute(0, 1, 4, 2, 3), turn)
-        return both[:, 0], both[:, 1]
+        area: Area = (0, 0, *seen.shape[:2])
+        squares = [random_square(area, self.patch, generator) for _ in range(self.tiles)]
+        views = squares + [area] * (self.tiles > 1)
+        photos = (truth if index == CLEAN_INDEX else seen), truth
+        crops = torch.stack([torch.stack([view_of(x, view, self.patch) for x in photos]) for view in views])
+        return dihedral(crops, turn), place_of(squares[0], area, turn)

@@ -34,7 +34,8 @@ def save_state(
 
 def save_batch(folder: Path, batch: Batch, iteration: int, shard: int) -> Path:
     """Keep a batch for inspection: its tensors by name, photos in [0, 1]; returns the file."""
-    tensors = {field.name: getattr(batch, field.name).cpu().contiguous() for field in fields(batch)}
+    named = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    tensors = {name: value.cpu().contiguous() for name, value in named.items() if value is not None}
     path = folder / f"not-finite-{iteration + 1}-{shard}.safetensors"
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={"iteration": str(iteration + 1), "shard": str(shard)})

@@ -193,6 +193,13 @@ def test_to_look_at_a_panorama_takes_no_more_memory_than_a_tile(shape: tuple[int
     assert live.peak < 200e6
 
 
+def test_the_network_lets_go_of_what_no_layer_needs_any_more() -> None:
+    net = build_model("compact").eval()
+    with torch.inference_mode(), memory._LiveBytes() as live:
+        net(torch.rand(1, 3, 256, 256))
+    assert live.peak < 320 * 256**2, "five maps of 16 channels, not eight"
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="that is where memory is returned too eagerly")
 def test_freed_memory_is_kept_for_the_next_pass_and_returned_when_asked() -> None:
     plain, keeping = (memory_of_a_pass(*words) for words in ([], ["keep"]))

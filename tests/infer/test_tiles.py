@@ -51,7 +51,7 @@ def test_tiled_equals_untiled_within_the_receptive_field(mode: str | None) -> No
     whole = Engine(net, tile=512)(photo)
     tiled = Engine(net, tile=160, halo=net.spec.halo)(photo)
     assert np.abs(whole - photo).max() > 0.05
-    np.testing.assert_allclose(tiled, whole, atol=2e-6)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_the_prompt_code_by_blocks_is_the_whole_photos(rows: int, columns: int) 
     encoder = PromptEncoder("adaptive", statistics=True).eval()
     photo = np.random.default_rng(1).random((rows, columns, 3), dtype=np.float32)
     with torch.inference_mode():
-        (whole,) = encoder.encode_adaptive(to_tensor([photo], torch.device("cpu")))
-        (blocks,) = survey(encoder, photo, torch.device("cpu"))
+        whole = encoder.encode_adaptive(to_tensor([photo], torch.device("cpu")))
+        blocks = survey(encoder, photo, torch.device("cpu"))
     torch.testing.assert_close(blocks, whole, rtol=1e-5, atol=1e-6)
 
 

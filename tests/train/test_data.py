@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mio_cli.arch.haze import window
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task
@@ -144,9 +145,9 @@ def test_mixed_samples_join_once_all_tasks_are_in(photos: Path) -> None:
 
 
 def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
-    patches = DegradedPatches(PhotoCache([photos], 64), patch=32, tiles=4, count=7, seed=0)
+    patches = DegradedPatches(PhotoCache([photos], 64), patch=32, tiles=4, count=28, seed=0)
     batch = patches(0, 0, [Task.NOISE])
-    assert batch.tiles.shape == (7, 4, 3, 32, 32)
+    assert batch.tiles.shape == (28, 4, 3, 32, 32)
     assert torch.equal(batch.tiles[:, 0], batch.degraded)
     # What is finer than two pixels is nearly all noise, so its strength shows sigma.
     fine = (batch.tiles[..., 1:, 1:] - batch.tiles[..., :-1, 1:] - batch.tiles[..., 1:, :-1]
@@ -154,7 +155,26 @@ def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
     sigmas = fine.flatten(2).quantile(0.84, dim=2)
     assert sigmas.std(dim=1).mean() < 0.5 * sigmas.mean(dim=1).std()
     every = patches(1, 0, list(Task))
-    assert every.tiles.shape == (7, 4, 3, 32, 32)
+    assert every.tiles.shape == (28, 4, 3, 32, 32)
+
+
+@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("task", [Task.HAZE, Task.LOWLIGHT])
+def test_a_tile_lies_where_its_place_says_in_the_whole_scene(
+    task: Task, augment: bool, tmp_path: Path
+) -> None:
+    """On a photo of two ramps, at whose places no two are alike; mirrored in half of the samples."""
+    down, across = np.mgrid[0:240, 0:320]
+    ramps = np.stack([down * 255 // 239, across * 255 // 319, 0 * down], axis=2).astype(np.uint8)
+    Image.fromarray(ramps).save(tmp_path / "ramps.png")
+    patches = DegradedPatches(PhotoCache([tmp_path]), patch=64, tiles=2, count=12, seed=0, augment=augment)
+    batch = patches(0, 0, [task])
+    assert batch.scene is not None
+    assert batch.place is not None
+    there = window(batch.scene, batch.place, 64, 64)
+    assert (there - batch.degraded).abs().mean() < 0.01
+    elsewhere = window(batch.scene, batch.place.roll(1, dims=0), 64, 64)
+    assert (elsewhere - batch.degraded).abs().mean() > 0.04
 
 
 def test_a_task_with_a_double_share_comes_twice_as_often(photos: Path) -> None:

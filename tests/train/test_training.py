@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mio_cli.arch import build_model
 from mio_cli.arch.prompts import PromptCode
 from mio_cli.core.cookbook import load_recipe
-from mio_cli.core.errors import UsageError
+from mio_cli.core.errors import RecipeError, UsageError
 from mio_cli.core.recipe import Recipe
 from mio_cli.core.request import Request
 from mio_cli.core.tasks import CLASS_ORDER, Task
@@ -248,3 +248,26 @@ def test_a_classifier_is_to_be_unsure_of_mixed_samples() -> None:
     assert of["mixed"][0] == pytest.approx(math.log(7), abs=1e-4), "the least that is possible"
     assert of["haze"].argmin() == 1
     assert of["clean"].argmin() == 2
+
+
+def test_only_what_the_recipe_names_is_trained(photos: Path, tmp_path: Path) -> None:
+    """The reader of haze learns from whole photos while all else stays bit for bit."""
+    size = "{widths=[8,8], encoder=[1], middle=1, decoder=[1]}"
+    recipe = load_recipe(
+        "mio-small-whole",
+        changes=[f"model.size={size}", "data.patch=32", "data.batch=4", "data.shard=4",
+                 "curriculum.sequence=H", 'optim.only=["prompt.haze"]', "optim.precision=fp32"],
+    )  # fmt: skip
+    trainer = Trainer(recipe, [photos], tmp_path)
+    trainer.total = 2
+    before = {name: value.clone() for name, value in trainer.net.state_dict().items()}
+    trainer.train()
+    changed = {name for name, value in trainer.net.state_dict().items() if not value.equal(before[name])}
+    assert changed
+    assert all(name.startswith("prompt.haze.") for name in changed)
+
+
+def test_a_name_that_no_parameter_has_is_refused() -> None:
+    with pytest.raises(RecipeError, match="nose") as refused:
+        check_recipe(load_recipe("mio-small-whole", changes=['optim.only=["nose"]']))
+    assert "inverse_blur" in str(refused.value.hint)
