@@ -66,7 +66,7 @@ def by_roughness(photo: np.ndarray) -> dict[str, float]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    net = lively(widths=(4, 8), encoder=(1,), middle=1, decoder=(1,))
+    net = lively(1, widths=(4, 8), encoder=(1,), middle=1, decoder=(1,))
     target = tmp_path_factory.mktemp("model")
     save_model(net, "compact", target)
     return target
