@@ -35,7 +35,7 @@ def window(veil: Tensor, place: Tensor, height: int, width: int) -> Tensor:
 
     ``place`` is B×4: top, left, height and width of the tiles as shares of the photo. They may stick out.
     """
-    top, left, high, wide = place.to(veil.device).double().unbind(1)
+    top, left, high, wide = place.double().unbind(1)
     rows = _weights(top, high, height, veil.shape[2]).to(veil)
     columns = _weights(left, wide, width, veil.shape[3]).to(veil)
     with torch.autocast(veil.device.type, enabled=False):  # half precision would leave steps
