@@ -34,8 +34,9 @@ PROBE = 128
 
 HALO = 48
 """Pixels of context kept around a tile's part of the result. The compact network's receptive field is larger,
-but what lies farther away changes hardly a pixel by a grey level: beside the untiled result, tiles of 256
-differ by at most 3 levels in hazy photos, and by less in all others (12 photos for each task)."""
+but what lies farther away changes hardly a pixel by a grey level. Beside the untiled result, tiles of 256
+differ by 0.03 levels on average and 7 at most in blurred photos, whose sharpening a small tile cuts short
+whatever its context, by 2 at most in hazy ones, and by less in all others (12 photos for each task)."""
 
 Advance = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
