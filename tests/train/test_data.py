@@ -91,6 +91,9 @@ def test_ready_made_pairs_in_the_release_layout(released: Path, photos: Path) ->
     torch.testing.assert_close(batch.degraded[noise], 1 - batch.clean[noise])
     assert (batch.degraded[dark] - batch.clean[dark] / 2).abs().max() < 1 / 255
     assert torch.equal(batch.degraded[clean], batch.clean[clean])
+    assert batch.scene is not None
+    assert batch.clean_scene is not None
+    assert (batch.scene[noise] - (1 - batch.clean_scene[noise])).abs().max() < 1.5 / 255, "rounded twice"
     assert torch.equal(batch.clean, patches(3, 0, (Task.NOISE, Task.LOWLIGHT)).clean)
     with pytest.raises(DataError, match="no pairs for rain"):
         open_patches([released], load_recipe("compact-M", sequence="NR"), seed=0, clean=False, device=CPU)
