@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -74,21 +74,21 @@ def decide(
     *,
     adaptive: bool = True,
     known: Collection[Task] = CLASS_ORDER,
-    hazy: bool = True,
+    hazy: Callable[[], bool] = lambda: True,
 ) -> Decision:
     """Perhaps clean: leave it alone. Confident: that task. Unsure: adaptive, or the likeliest task.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
-        hazy: whether the network itself sees any haze. If not, the classifier is not believed that there is
-            some: it takes soft photos for hazy ones, and lifting haze from these does harm.
+        hazy: asked, if the classifier says haze, whether the network itself sees any. If not, it is not
+            believed: it takes soft photos for hazy ones, and lifting haze from these does harm.
         known: tasks that the network can be told. A photo that needs another one is left alone too: told
             of a degradation that is not there, a network does harm.
     """
     if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
         return Decision("none", probabilities=probabilities)
     best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
-    doubtful = probabilities[best] < CONFIDENT or (best is Task.HAZE and not hazy)
+    doubtful = probabilities[best] < CONFIDENT or (best is Task.HAZE and not hazy())
     if doubtful and adaptive:
         return Decision("adaptive", probabilities=probabilities)
     if best not in known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -148,12 +148,11 @@ class Restorer:
         seen = self.classifier(photo)
         done: list[Decision] = []
         for index in range(passes):
-            haziness = self.engine.haziness(photo)
             decision = decide(
                 seen,
                 adaptive=not self.engine.needs_task,
                 known=self.engine.known_tasks,
-                hazy=haziness is None or haziness >= HAZY,
+                hazy=partial(self._hazy, photo),
             )
             if decision.mode == "none":
                 break
@@ -165,6 +164,11 @@ class Restorer:
             photo = result
             done.append(decision)
         return Restored(photo, tuple(done or [decision]))
+
+    def _hazy(self, photo: Pixels) -> bool:
+        """Whether the network sees haze in a photo; if it does not tell, the classifier is believed."""
+        haziness = self.engine.haziness(photo)
+        return haziness is None or haziness >= HAZY
 
     def _run(self, photo: Pixels, decision: Decision, advance: Advance) -> Pixels:
         weights = {CLASS_ORDER.index(task): share for task, share in decision.tasks.items()}

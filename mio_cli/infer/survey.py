@@ -48,7 +48,7 @@ def survey(encoder: PromptEncoder, photo: np.ndarray, device: torch.device) -> P
     large = padded(photo, *(max(side, 2 * _FEATURE) for side in photo.shape[:2]))
     for rows, columns in product(*map(_parts, photo.shape[:2])):
         sums.add(to_tensor([large[rows.seen, columns.seen]], device), rows, columns)
-    return sums.code(overview_of(photo, device))
+    return sums.code(photo)
 
 
 def overview_of(photo: np.ndarray, device: torch.device) -> Tensor:
@@ -93,10 +93,10 @@ class _Sums:
             self.power += power
             self.segments += segments
 
-    def code(self, scene: Tensor) -> PromptCode:
-        """The code of all blocks together, and of the photo's overview."""
+    def code(self, photo: np.ndarray) -> PromptCode:
+        """The code of all blocks together, and of the overview of their photo."""
         codes = tuple((self.features / self.places).float())
         if self.encoder.levels is None:
             return codes
-        frequencies = spectrum(self.power, self.segments)
+        frequencies, scene = spectrum(self.power, self.segments), overview_of(photo, self.levels.device)
         return self.encoder.with_statistics(codes[0], self.levels.float(), frequencies.float(), scene)
