@@ -38,8 +38,8 @@ REACH = 10
 
 
 def random_chain(generator: Generator) -> Chain:
-    """Two different degradations, each in its camera form as often as not, or one in its camera form."""
-    if _uniform(generator) < 1 / 3:
+    """One degradation in its camera form, or as often two different ones, each in that form or not."""
+    if _uniform(generator) < 0.5:
         [index] = draw_integers(0, len(_CAMERA) - 1, 1, generator)
         return (list(_CAMERA.items())[index],)
     first, second = torch.randperm(len(CAPTURE_ORDER), generator=generator)[:2].sort().values.tolist()

@@ -23,7 +23,7 @@ CLEAN_INDEX = len(CLASS_ORDER)
 """Class index of an undegraded sample, after the seven tasks."""
 
 MIXED_INDEX = CLEAN_INDEX + 1
-"""Index of a sample with several degradations, or one beyond the paper's: none of the classes, never told."""
+"""Index of a sample with several degradations: none of the classes, never told."""
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,14 @@ class DegradedPatches(Patches):
         for index in label[label < CLEAN_INDEX].unique().tolist():
             rows = label == index
             degraded[rows] = self._degrade(CLASS_ORDER[index], clean[rows], depth[rows], generator)
+        label = label.clone()
         for row in (label == MIXED_INDEX).nonzero()[:, 0].tolist():
             chain = random_chain(generator)
             degraded[row] = degrade_by(chain, clean[row], generator, depth=depth[row])
+            if len(chain) == 1:
+                # A single degradation has a name, whatever form it takes.
+                [(task, _)] = chain
+                label[row] = CLASS_ORDER.index(task)
         return batch_of(degraded, clean, label, place)
 
     def _degrade(self, task: Task, tiles: Tensor, depth: Tensor, generator: Generator) -> Tensor:

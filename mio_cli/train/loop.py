@@ -16,7 +16,7 @@ import torch.distributed as dist
 from safetensors import SafetensorError
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.recipe import Recipe
@@ -24,6 +24,7 @@ from mio_cli.core.tasks import CLASS_ORDER, CLEAN, parse_sequence
 from mio_cli.hub.describe import count_parameters
 from mio_cli.hub.folder import load_model, save_model
 from mio_cli.train.ahead import core_to_spare, made_ahead
+from mio_cli.train.averaging import averaging
 from mio_cli.train.consistency import build_network, check_recipe
 from mio_cli.train.data import Batch, Patches, number_of
 from mio_cli.train.log import RunLog, summary_writer
@@ -123,7 +124,7 @@ class Trainer:
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(not only or name.startswith(only))
         self.net: nn.Module = net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.optim.ema))
+        self.ema = AveragedModel(self.net, multi_avg_fn=averaging(self.recipe.optim.ema))
         self.objective = objective_for(self.recipe, self.net)
         self.periods = self.recipe.schedule()
         self.total = self.recipe.iterations
