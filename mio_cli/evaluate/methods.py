@@ -20,7 +20,7 @@ from mio_cli.evaluate.cost import Cost, metered
 from mio_cli.hub.describe import prompt_modes
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import CONFIG, WEIGHTS, sha256
-from mio_cli.infer.auto import Decision, decide
+from mio_cli.infer.auto import Decision
 from mio_cli.infer.published import forward_published
 from mio_cli.infer.restorer import Restorer
 from mio_cli.infer.transfer import to_tensor
@@ -120,21 +120,20 @@ class ModelMethod:
         """See :class:`Method`. What two modes have in common is computed once."""
         known: dict[str, Attempt | MioError] = {}
         for mode in modes:
-            decision = self.decision(mode, task, heard)
+            decision = self.decision(seen, mode, task, heard)
             key = f"{decision.mode} {decision}"
             if key not in known:
                 known[key] = self._attempt(seen, decision)
             yield mode, known[key]
 
-    def decision(self, mode: str, task: Task | None, heard: Mapping[str, float]) -> Decision:
+    def decision(self, seen: Pixels, mode: str, task: Task | None, heard: Mapping[str, float]) -> Decision:
         """What ``mode`` means for a photo of which the classifier said ``heard``."""
         if mode == EXPLICIT and task:
             return Decision("explicit", {task: 1.0})
         if mode == CLASSIFIED:
             return Decision("explicit", {max(self.known_tasks, key=lambda each: heard.get(each, 0.0)): 1.0})
         if mode == AUTO:
-            engine = self.restorer.engine
-            decision = decide(heard, adaptive=not engine.needs_task, known=engine.known_tasks)
+            decision = self.restorer.decide(seen, heard)
             if self.takes_task or decision.mode == "none":
                 return decision
         return Decision("adaptive")

@@ -47,7 +47,8 @@ class Decision:
         mode: ``"explicit"`` (tasks name the prompt), ``"adaptive"`` (the photo is the prompt) or
             ``"none"`` (nothing to restore: the photo is copied).
         tasks: tasks and their shares in the prompt; empty unless explicit.
-        probabilities: what the classifier said, by class name; empty if it was not asked.
+        probabilities: what the classifier said, by class name, without haze if the network sees none; empty
+            if it was not asked.
     """
 
     mode: Mode
@@ -80,20 +81,35 @@ def decide(
 
     Args:
         adaptive: whether the network can be prompted by the photo.
-        hazy: asked, if the classifier says haze, whether the network itself sees any. If not, it is not
-            believed: it takes soft photos for hazy ones, and lifting haze from these does harm.
+        hazy: whether the network itself sees haze; asked if it matters. The classifier takes soft photos and
+            faint ones for hazy, and if the network sees none, something else is the matter, or nothing.
         known: tasks that the network can be told. A photo that needs another one is left alone too: told
             of a degradation that is not there, a network does harm.
     """
+    believed = _choose(probabilities, adaptive, known)
+    others = _without(Task.HAZE, probabilities)
+    doubted = _choose(others, adaptive, known) if others else believed
+    if (believed.mode, believed.tasks) == (doubted.mode, doubted.tasks) or hazy():
+        return believed
+    return doubted
+
+
+def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task]) -> Decision:
     if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
         return Decision("none", probabilities=probabilities)
     best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
-    doubtful = probabilities[best] < CONFIDENT or (best is Task.HAZE and not hazy())
-    if doubtful and adaptive:
+    if probabilities[best] < CONFIDENT and adaptive:
         return Decision("adaptive", probabilities=probabilities)
     if best not in known:
         return Decision("none", probabilities=probabilities)
     return Decision("explicit", {best: 1.0}, probabilities)
+
+
+def _without(task: Task, probabilities: Mapping[str, float]) -> dict[str, float]:
+    """Probabilities given that ``task`` is out of the question; empty if nothing else is left."""
+    rest = {name: value for name, value in probabilities.items() if name != task}
+    total = sum(rest.values())
+    return {name: value / total for name, value in rest.items()} if total > 0 else {}
 
 
 class TaskClassifier:

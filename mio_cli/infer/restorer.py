@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -148,12 +148,7 @@ class Restorer:
         seen = self.classifier(photo)
         done: list[Decision] = []
         for index in range(passes):
-            decision = decide(
-                seen,
-                adaptive=not self.engine.needs_task,
-                known=self.engine.known_tasks,
-                hazy=partial(self._hazy, photo),
-            )
+            decision = self.decide(photo, seen)
             if decision.mode == "none":
                 break
             result = self._run(photo, decision, _part(advance, index, passes))
@@ -164,6 +159,15 @@ class Restorer:
             photo = result
             done.append(decision)
         return Restored(photo, tuple(done or [decision]))
+
+    def decide(self, photo: Pixels, probabilities: Mapping[str, float]) -> Decision:
+        """What auto does with a photo of which the classifier says this."""
+        return decide(
+            probabilities,
+            adaptive=not self.engine.needs_task,
+            known=self.engine.known_tasks,
+            hazy=partial(self._hazy, photo),
+        )
 
     def _hazy(self, photo: Pixels) -> bool:
         """Whether the network sees haze in a photo; if it does not tell, the classifier is believed."""

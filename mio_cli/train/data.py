@@ -35,6 +35,8 @@ class Batch:
         tiles: N×T×3×P×P, what an adaptive prompt is extracted from: patches from all over the photo, degraded
             alike; the first is the one to restore.
         label: N int64, index into ``CLASS_ORDER``, ``CLEAN_INDEX`` or ``MIXED_INDEX``.
+        shares: N×8 of the seven tasks and clean, summing to one: of a mixed sample, the same for each of its
+            degradations.
         scene, clean_scene: N×3×P×P, the photo squeezed into a square, degraded alike and clean.
         place: N×4, top, left, height and width of the first tile as shares of the photo. These three are
             ``None`` if there is one tile only.
@@ -44,6 +46,7 @@ class Batch:
     clean: Tensor
     tiles: Tensor
     label: Tensor
+    shares: Tensor
     scene: Tensor | None = None
     clean_scene: Tensor | None = None
     place: Tensor | None = None
@@ -54,7 +57,8 @@ class Batch:
             x.to(device, memory_format=torch.channels_last) for x in (self.degraded, self.clean)
         )
         whole = (None if x is None else x.to(device) for x in (self.scene, self.clean_scene, self.place))
-        return Batch(degraded, clean, self.tiles.to(device), self.label.to(device), *whole)
+        told = self.label.to(device), self.shares.to(device)
+        return Batch(degraded, clean, self.tiles.to(device), *told, *whole)
 
 
 def number_of(*words: int) -> int:
@@ -104,12 +108,17 @@ def place_of(square: Area, area: Area, turn: int) -> Tensor:
     return torch.tensor([down, 1 - across - broad if turn & 1 else across, tall, broad])
 
 
-def batch_of(degraded: Tensor, clean: Tensor, label: Tensor, place: Tensor) -> Batch:
+def shares_of(classes: Sequence[int]) -> Tensor:
+    """The same share for each of some classes: 8, as in :class:`Batch`."""
+    return F.one_hot(torch.tensor(classes), CLEAN_INDEX + 1).float().mean(dim=0)
+
+
+def batch_of(degraded: Tensor, clean: Tensor, label: Tensor, shares: Tensor, place: Tensor) -> Batch:
     """A batch of N×T×3×P×P tiles; of several the last is the photo as a whole."""
     if degraded.shape[1] == 1:
-        return Batch(degraded[:, 0], clean[:, 0], degraded, label)
+        return Batch(degraded[:, 0], clean[:, 0], degraded, label, shares)
     tiles, scene = degraded[:, :-1], degraded[:, -1]
-    return Batch(tiles[:, 0], clean[:, 0], tiles, label, scene, clean[:, -1], place)
+    return Batch(tiles[:, 0], clean[:, 0], tiles, label, shares, scene, clean[:, -1], place)
 
 
 class Patches(ABC):
@@ -193,15 +202,15 @@ class DegradedPatches(Patches):
         for index in label[label < CLEAN_INDEX].unique().tolist():
             rows = label == index
             degraded[rows] = self._degrade(CLASS_ORDER[index], clean[rows], depth[rows], generator)
-        label = label.clone()
+        classes = [[index] for index in label.tolist()]
         for row in (label == MIXED_INDEX).nonzero()[:, 0].tolist():
             chain = random_chain(generator)
             degraded[row] = degrade_by(chain, clean[row], generator, depth=depth[row])
-            if len(chain) == 1:
-                # A single degradation has a name, whatever form it takes.
-                [(task, _)] = chain
-                label[row] = CLASS_ORDER.index(task)
-        return batch_of(degraded, clean, label, place)
+            classes[row] = [CLASS_ORDER.index(task) for task, _ in chain]
+        # A single degradation has a name, whatever form it takes.
+        label = torch.tensor([first if not others else MIXED_INDEX for first, *others in classes])
+        shares = torch.stack([shares_of(each) for each in classes])
+        return batch_of(degraded, clean, label, shares, place)
 
     def _degrade(self, task: Task, tiles: Tensor, depth: Tensor, generator: Generator) -> Tensor:
         """Degrade N×T×3×P×P, the tiles of a photo with the same parameters."""

@@ -17,7 +17,7 @@ from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.core.recipe import Recipe
 from mio_cli.core.tasks import CLASS_ORDER, Task, parse_sequence
 from mio_cli.infer.prompting import task_prompt
-from mio_cli.train.data import MIXED_INDEX, Batch
+from mio_cli.train.data import Batch
 
 LossOfEach = Callable[[Tensor, Tensor], Tensor]
 """Of restored and clean photos, N×3×H×W each: N."""
@@ -96,12 +96,9 @@ def _scene_loss(reader: HazeReader | None, loss: LossOfEach, batch: Batch) -> Te
 def _classification(recipe: Recipe) -> Objective:
     def classification(step_net: nn.Module, batch: Batch) -> Tensor:
         probabilities = step_net(batch.tiles if recipe.data.tiles > 1 else batch.degraded).float()
-        logarithms = probabilities.clamp_min(1e-8).log()
-        mixed = batch.label == MIXED_INDEX
-        # Of a mixed sample the classifier shall be unsure: each of the tasks is as good an answer as another.
-        unsure = -logarithms[:, : len(CLASS_ORDER)].mean(dim=1)
-        named = F.nll_loss(logarithms, batch.label.where(~mixed, 0), reduction="none")
-        return torch.where(mixed, unsure, named)
+        # Of two degradations in one photo the classifier shall be unsure: each is as good as the other.
+        known = batch.shares[:, : probabilities.shape[1]]
+        return -(known * probabilities.clamp_min(1e-8).log()).sum(dim=1)
 
     return classification
 

@@ -23,6 +23,7 @@ from mio_cli.train.data import (
     integers,
     place_of,
     random_square,
+    shares_of,
     view_of,
 )
 
@@ -101,7 +102,8 @@ class PairedPatches(Patches):
         samples = [self._crops(index, generator) for index in label.tolist()]
         pairs, place = (torch.stack(parts) for parts in zip(*samples, strict=True))
         degraded, clean = pairs.float().div_(255).unbind(2)
-        return batch_of(degraded, clean, label, place)
+        shares = torch.stack([shares_of([index]) for index in label.tolist()])
+        return batch_of(degraded, clean, label, shares, place)
 
     def _crops(self, index: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Random patches of a random pair, T×2×3×P×P uint8, degraded and clean, and the first's place, 4.

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 
 from mio_cli.core.errors import UsageError
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.evaluate.job import methods, prepare
-from mio_cli.evaluate.methods import ModelMethod
+from mio_cli.evaluate.methods import Attempt, ModelMethod
 from mio_cli.evaluate.metrics import metrics_named, psnr
 from mio_cli.evaluate.run import Outcome
 from mio_cli.evaluate.sets import EvalSet, find_sets, paired
@@ -62,6 +63,16 @@ def test_every_mode_is_what_restore_does(photos: Path) -> None:
     assert found["adaptive"] == psnr(restorer(seen, adaptive=True), truth)
     assert found["auto"] == psnr(restorer(seen), truth)
     assert found["explicit"] > found[""] + 3
+
+
+def test_auto_doubts_haze_as_restore_does() -> None:
+    """Whatever the classifier says of a clear photo: the network sees no haze in it."""
+    clear = skimage.data.chelsea().astype(np.float32) / 255
+    heard = {"haze": 0.97, "blur": 0.02, "clean": 0.01}
+    [(_, attempt)] = ModelMethod("mio-small", device="cpu").attempts(clear, None, ["auto"], heard)
+    assert isinstance(attempt, Attempt)
+    assert attempt.done == str(Restorer("mio-small", device="cpu").decide(clear, heard))
+    assert attempt.done != "haze"
 
 
 def test_clean_photos_are_for_auto_alone(photos: Path) -> None:

@@ -133,3 +133,16 @@ def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() ->
 def test_a_photo_that_may_be_clean_is_left_alone() -> None:
     assert decide({"lowlight": 0.6, "clean": 0.4}).mode == "none"
     assert decide({"lowlight": 0.7, "clean": 0.3}).tasks == {Task.LOWLIGHT: 1.0}
+
+
+def test_haze_that_the_network_does_not_see_is_out_of_the_question() -> None:
+    faint, soft = {"haze": 0.8, "clean": 0.15, "blur": 0.05}, {"haze": 0.8, "clean": 0.05, "blur": 0.15}
+    assert decide(faint, hazy=lambda: True).tasks == {Task.HAZE: 1.0}
+    assert decide(faint, hazy=lambda: False).mode == "none"
+    assert decide(soft, hazy=lambda: False).tasks == {Task.BLUR: 1.0}
+    assert decide({"haze": 1.0}, hazy=lambda: False).tasks == {Task.HAZE: 1.0}, "nothing else is left"
+
+
+def test_the_network_is_asked_for_haze_only_if_it_matters() -> None:
+    assert decide({"haze": 0.3, "clean": 0.7}, hazy=pytest.fail).mode == "none"
+    assert decide({"haze": 0.2, "noise": 0.8}, hazy=pytest.fail).tasks == {Task.NOISE: 1.0}

@@ -28,7 +28,7 @@ from mio_cli.infer.restorer import Restorer
 from mio_cli.io import read_picture
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.consistency import check_recipe
-from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches
+from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches, shares_of
 from mio_cli.train.loop import Trainer
 from mio_cli.train.objective import decoupling, objective_for, smooth_l1
 from mio_cli.train.progress import Progress
@@ -229,25 +229,26 @@ def test_each_task_goes_untold_in_half_of_its_samples(photos: Path, tmp_path: Pa
         assert told[index] == pytest.approx(70 * 8 / 9 / 2, abs=14), task
 
 
-def test_a_classifier_is_to_be_unsure_of_mixed_samples() -> None:
-    """Whatever single task it names for them is wrong, and "clean" most of all."""
-    recipe = load_recipe("mio-classifier", changes=["curriculum.mixed=1"])
-    check_recipe(recipe)
-    uniform = [1 / 7] * 7 + [0.0]
-    answers = torch.tensor([uniform, [0.0] * 4 + [1.0] + [0.0] * 3, [0.02] * 7 + [0.86]])
+def test_a_classifier_is_to_be_unsure_which_of_two_degradations_it_sees() -> None:
+    recipe = load_recipe("mio-classifier")
     loss = objective_for(recipe, build_model("compact-classifier"))
+    either = [0.5, 0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0]
+    answers = torch.tensor([either, [0.0] * 4 + [1.0] + [0.0] * 3, [0.02] * 7 + [0.86]])
     patch = torch.rand(3, 3, 32, 32)
 
     class Answers(nn.Module):
         def forward(self, tiles: Tensor) -> Tensor:
             return answers
 
-    of = {name: loss(Answers(), Batch(patch, patch, patch[:, None], torch.full((3,), index)))
-          for name, index in {"mixed": MIXED_INDEX, "haze": 4, "clean": CLEAN_INDEX}.items()}  # fmt: skip
-    assert of["mixed"].argmin() == 0
-    assert of["mixed"][0] == pytest.approx(math.log(7), abs=1e-4), "the least that is possible"
-    assert of["haze"].argmin() == 1
-    assert of["clean"].argmin() == 2
+    def losses(label: int, *classes: int) -> Tensor:
+        shares = shares_of(classes).expand(3, -1)
+        return loss(Answers(), Batch(patch, patch, patch[:, None], torch.full((3,), label), shares))
+
+    blur_and_haze, haze, clean = losses(MIXED_INDEX, 0, 4), losses(4, 4), losses(CLEAN_INDEX, CLEAN_INDEX)
+    assert blur_and_haze.argmin() == 0
+    assert blur_and_haze[0] == pytest.approx(math.log(2), abs=1e-4), "the least that is possible"
+    assert haze.argmin() == 1
+    assert clean.argmin() == 2
 
 
 def test_only_what_the_recipe_names_is_trained(photos: Path, tmp_path: Path) -> None:
