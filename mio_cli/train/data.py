@@ -39,7 +39,7 @@ class Batch:
             degradations.
         scene, clean_scene: N×3×P×P, the photo squeezed into a square, degraded alike and clean.
         place: N×4, top, left, height and width of the first tile as shares of the photo. These three are
-            ``None`` if there is one tile only.
+            ``None`` unless the photo as a whole was asked for.
     """
 
     degraded: Tensor
@@ -113,9 +113,9 @@ def shares_of(classes: Sequence[int]) -> Tensor:
     return F.one_hot(torch.tensor(classes), CLEAN_INDEX + 1).float().mean(dim=0)
 
 
-def batch_of(degraded: Tensor, clean: Tensor, label: Tensor, shares: Tensor, place: Tensor) -> Batch:
-    """A batch of N×T×3×P×P tiles; of several the last is the photo as a whole."""
-    if degraded.shape[1] == 1:
+def batch_of(degraded: Tensor, clean: Tensor, label: Tensor, shares: Tensor, place: Tensor | None) -> Batch:
+    """A batch of N×T×3×P×P tiles. With the place of the first, the last is the photo as a whole."""
+    if place is None:
         return Batch(degraded[:, 0], clean[:, 0], degraded, label, shares)
     tiles, scene = degraded[:, :-1], degraded[:, -1]
     return Batch(tiles[:, 0], clean[:, 0], tiles, label, shares, scene, clean[:, -1], place)
@@ -131,6 +131,7 @@ class Patches(ABC):
     Args:
         patch: side of a patch in pixels.
         tiles: patches that are taken from each photo.
+        scene: whether the photo as a whole comes with them.
         count: patches in a shard.
         clean: whether undegraded patches join as an eighth class.
         shares: how often a task is dealt compared with one that is not named.
@@ -145,14 +146,15 @@ class Patches(ABC):
         seed: int,
         clean: bool = False,
         tiles: int = 1,
+        scene: bool = False,
         shares: Mapping[Task, int] | None = None,
         mixed: int = 0,
     ) -> None:
-        self.patch, self.count, self.tiles = patch, count, tiles
+        self.patch, self.count, self.tiles, self.scene = patch, count, tiles, scene
         self.seed, self.clean, self.mixed = seed, clean, mixed
         self.shares = shares or {}
         # A scene has an up, which tells what is far. Patches alone may be turned, too.
-        self.turns = 8 if tiles == 1 else 2
+        self.turns = 2 if scene else 8
 
     def __call__(self, iteration: int, shard: int, tasks: Sequence[Task]) -> Batch:
         """Shard ``shard`` of the batch of ``iteration``, samples dealt among ``tasks`` by their shares."""
@@ -210,7 +212,7 @@ class DegradedPatches(Patches):
         # A single degradation has a name, whatever form it takes.
         label = torch.tensor([first if not others else MIXED_INDEX for first, *others in classes])
         shares = torch.stack([shares_of(each) for each in classes])
-        return batch_of(degraded, clean, label, shares, place)
+        return batch_of(degraded, clean, label, shares, place if self.scene else None)
 
     def _degrade(self, task: Task, tiles: Tensor, depth: Tensor, generator: Generator) -> Tensor:
         """Degrade N×T×3×P×P, the tiles of a photo with the same parameters."""
@@ -229,14 +231,14 @@ class DegradedPatches(Patches):
 
     def _crops(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Random patches of a random photo, T×3×P×P uint8, their depths, T×1×P×P in [0, 1], and the place of
-        the first, 4. Of several patches the last is the photo as a whole, and T is one more."""
+        the first, 4. With the scene the last is the photo as a whole, and T is one more."""
         index, turn = integers(generator, len(self.cache), self.turns)
         height, width = self.cache.photo(index).shape[:2]
         area, side = (0, 0, height, width), self.patch
         if self.augment:
             area, side = self._part(height, width, generator)
         squares = [random_square(area, side, generator) for _ in range(self.tiles)]
-        views = squares + [area] * (self.tiles > 1)
+        views = squares + [area] * self.scene
         depth = self.cache.depth(index)
         if depth is None:
             depth = fallback_depth(1, (self.patch, self.patch), generator)[0, 0].mul(255).numpy()

@@ -103,12 +103,12 @@ class PairedPatches(Patches):
         pairs, place = (torch.stack(parts) for parts in zip(*samples, strict=True))
         degraded, clean = pairs.float().div_(255).unbind(2)
         shares = torch.stack([shares_of([index]) for index in label.tolist()])
-        return batch_of(degraded, clean, label, shares, place)
+        return batch_of(degraded, clean, label, shares, place if self.scene else None)
 
     def _crops(self, index: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Random patches of a random pair, T×2×3×P×P uint8, degraded and clean, and the first's place, 4.
 
-        Of several patches the last is the photo as a whole, and T is one more.
+        With the scene the last is the photo as a whole, and T is one more.
         """
         if index == CLEAN_INDEX:
             task = self.tasks[integers(generator, len(self.tasks))[0]]
@@ -119,7 +119,7 @@ class PairedPatches(Patches):
         seen, truth = pairs[which]
         area: Area = (0, 0, *seen.shape[:2])
         squares = [random_square(area, self.patch, generator) for _ in range(self.tiles)]
-        views = squares + [area] * (self.tiles > 1)
+        views = squares + [area] * self.scene
         photos = (truth if index == CLEAN_INDEX else seen), truth
         crops = torch.stack([torch.stack([view_of(x, view, self.patch) for x in photos]) for view in views])
         return dihedral(crops, turn), place_of(squares[0], area, turn)

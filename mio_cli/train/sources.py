@@ -34,6 +34,8 @@ def open_patches(
     options: dict[str, Any] = {
         "patch": data.patch, "tiles": data.tiles, "count": data.shard, "seed": seed, "clean": clean,
         "shares": recipe.curriculum.shares, "mixed": recipe.curriculum.mixed,
+        # A prompt read from several tiles is read from the scene, too; a classifier looks at tiles alone.
+        "scene": data.tiles > 1 and recipe.model.prompt is not None,
     }  # fmt: skip
     for source in sources:
         if not source.exists():

@@ -77,7 +77,7 @@ def released(photos: Path, tmp_path: Path) -> Path:
 
 def test_ready_made_pairs_in_the_release_layout(released: Path, photos: Path) -> None:
     recipe = load_recipe(
-        "compact-M", sequence="NL", changes=["data.patch=32", "data.shard=8", "data.tiles=2"]
+        "compact-M-AP", sequence="NL", changes=["data.patch=32", "data.shard=8", "data.tiles=2"]
     )
     patches, count, skipped = open_patches([released], recipe, seed=0, clean=True, device=CPU)
     assert count == 4
@@ -163,6 +163,7 @@ def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
     assert sigmas.std(dim=1).mean() < 0.5 * sigmas.mean(dim=1).std()
     every = patches(1, 0, list(Task))
     assert every.tiles.shape == (28, 4, 3, 32, 32)
+    assert every.scene is None, "it was not asked for"
 
 
 @pytest.mark.parametrize("augment", [False, True])
@@ -174,7 +175,8 @@ def test_a_tile_lies_where_its_place_says_in_the_whole_scene(
     down, across = np.mgrid[0:240, 0:320]
     ramps = np.stack([down * 255 // 239, across * 255 // 319, 0 * down], axis=2).astype(np.uint8)
     Image.fromarray(ramps).save(tmp_path / "ramps.png")
-    patches = DegradedPatches(PhotoCache([tmp_path]), patch=64, tiles=2, count=12, seed=0, augment=augment)
+    cache = PhotoCache([tmp_path])
+    patches = DegradedPatches(cache, patch=64, tiles=2, scene=True, count=12, seed=0, augment=augment)
     batch = patches(0, 0, [task])
     assert batch.scene is not None
     assert batch.place is not None
