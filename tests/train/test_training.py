@@ -203,16 +203,19 @@ def test_one_patch_is_its_own_prompt(photos: Path, tmp_path: Path, precision: st
     assert losses[0] == pytest.approx(sum(expected) / 2, rel=1e-3)
 
 
+def small_run(recipe: str, data: Path, run: Path, iterations: int, *changes: str) -> Trainer:
+    """A run of a recipe of the compact network, made tiny: eight patches of 32×32 a batch."""
+    size = "model.size={ widths = [4, 8], encoder = [1], middle = 1, decoder = [1] }"
+    batch = ("data.patch=32", "data.batch=8", "data.shard=8")
+    trainer = Trainer(load_recipe(recipe, changes=[size, *batch, *changes]), [data], run)
+    trainer.total = iterations
+    return trainer
+
+
 def test_each_task_goes_untold_in_half_of_its_samples(photos: Path, tmp_path: Path) -> None:
     """With one sample of most tasks in a batch, too: what is never untold is not learnt from the photo."""
-    size = "{ widths = [4, 8], encoder = [1], middle = 1, decoder = [1] }"
-    recipe = load_recipe(
-        "mio-small",
-        changes=[f"model.size={size}", "data.patch=32", "data.batch=8", "data.shard=8",
-                 "curriculum.kind=mixed", "curriculum.mixed=1", "curriculum.clean=true"],
-    )  # fmt: skip
-    trainer = Trainer(recipe, [photos], tmp_path)
-    trainer.total = 70
+    changes = "curriculum.kind=mixed", "curriculum.mixed=1", "curriculum.clean=true"
+    trainer = small_run("mio-small", photos, tmp_path, 70, *changes)
     told: Counter[int] = Counter()
     encoder = trainer.net.get_submodule("prompt")
 
@@ -253,14 +256,8 @@ def test_a_classifier_is_to_be_unsure_which_of_two_degradations_it_sees() -> Non
 
 def test_only_what_the_recipe_names_is_trained(photos: Path, tmp_path: Path) -> None:
     """The reader of haze learns from whole photos while all else stays bit for bit."""
-    size = "{widths=[8,8], encoder=[1], middle=1, decoder=[1]}"
-    recipe = load_recipe(
-        "mio-small-whole",
-        changes=[f"model.size={size}", "data.patch=32", "data.batch=4", "data.shard=4",
-                 "curriculum.sequence=H", 'optim.only=["prompt.haze"]', "optim.precision=fp32"],
-    )  # fmt: skip
-    trainer = Trainer(recipe, [photos], tmp_path)
-    trainer.total = 2
+    changes = "curriculum.sequence=H", 'optim.only=["prompt.haze"]', "optim.precision=fp32"
+    trainer = small_run("mio-small-whole", photos, tmp_path, 2, *changes)
     before = {name: value.clone() for name, value in trainer.net.state_dict().items()}
     trainer.train()
     changed = {name for name, value in trainer.net.state_dict().items() if not value.equal(before[name])}
