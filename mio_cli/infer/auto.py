@@ -21,10 +21,11 @@ from mio_cli.hub.registry import DEFAULT_CLASSIFIER
 from mio_cli.infer.engine import choose_device
 from mio_cli.infer.transfer import to_tensor
 
-CONFIDENT = 0.6
-"""From this probability on, auto trusts the classifier and uses the task's prompt."""
+CONFIDENT = 0.95
+"""From this probability on, auto trusts the classifier and uses the task's prompt. Where it errs most photos
+have two degradations, of which a task's prompt undoes one and the adaptive prompt something of both."""
 
-LEAVE_ALONE = 1 / 3
+LEAVE_ALONE = 0.15
 """From this probability of clean on, auto leaves a photo alone. A needless change of a good photo is worse
 than mild low light or thin haze left in, which are what is mistaken for clean."""
 
@@ -33,8 +34,11 @@ CROP, CROPS = 256, 4
 and compression."""
 
 HAZY = 0.15
-"""Mean optical depth from which on a photo counts as hazy. The shipped network sees 0.18 or more in the
+"""Mean optical depth from which on a photo counts as hazy. The shipped network sees 0.17 or more in the
 paper's haze, and in clear photos, but for one of 12, at most 0.13."""
+
+HAZE_ODDS = {True: 12.0, False: 0.0, None: 1.0}
+"""What the odds of haze are multiplied with if the network sees some, sees none, or does not tell."""
 
 Mode = Literal["explicit", "adaptive", "none"]
 
@@ -47,8 +51,8 @@ class Decision:
         mode: ``"explicit"`` (tasks name the prompt), ``"adaptive"`` (the photo is the prompt) or
             ``"none"`` (nothing to restore: the photo is copied).
         tasks: tasks and their shares in the prompt; empty unless explicit.
-        probabilities: what the classifier said, by class name, without haze if the network sees none; empty
-            if it was not asked.
+        probabilities: what the classifier said, by class name, and what the network's own look for haze made
+            of it; empty if it was not asked.
     """
 
     mode: Mode
@@ -75,23 +79,23 @@ def decide(
     *,
     adaptive: bool = True,
     known: Collection[Task] = CLASS_ORDER,
-    hazy: Callable[[], bool] = lambda: True,
+    hazy: Callable[[], bool | None] = lambda: None,
 ) -> Decision:
     """Perhaps clean: leave it alone. Confident: that task. Unsure: adaptive, or the likeliest task.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
-        hazy: whether the network itself sees haze; asked if it matters. The classifier takes soft photos and
-            faint ones for hazy, and if the network sees none, something else is the matter, or nothing.
+        hazy: whether the network itself sees haze, if it can tell; asked if it matters. The classifier takes
+            soft photos and faint ones for hazy, and is unsure of many that are.
         known: tasks that the network can be told. A photo that needs another one is left alone too: told
             of a degradation that is not there, a network does harm.
     """
-    believed = _choose(probabilities, adaptive, known)
-    others = _without(Task.HAZE, probabilities)
-    doubted = _choose(others, adaptive, known) if others else believed
-    if (believed.mode, believed.tasks) == (doubted.mode, doubted.tasks) or hazy():
-        return believed
-    return doubted
+    seen, unseen = (
+        _choose(_weighed(probabilities, HAZE_ODDS[answer]), adaptive, known) for answer in (True, False)
+    )
+    if (seen.mode, seen.tasks) == (unseen.mode, unseen.tasks):
+        return _choose(probabilities, adaptive, known)
+    return _choose(_weighed(probabilities, HAZE_ODDS[hazy()]), adaptive, known)
 
 
 def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task]) -> Decision:
@@ -105,11 +109,11 @@ def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collectio
     return Decision("explicit", {best: 1.0}, probabilities)
 
 
-def _without(task: Task, probabilities: Mapping[str, float]) -> dict[str, float]:
-    """Probabilities given that ``task`` is out of the question; empty if nothing else is left."""
-    rest = {name: value for name, value in probabilities.items() if name != task}
-    total = sum(rest.values())
-    return {name: value / total for name, value in rest.items()} if total > 0 else {}
+def _weighed(probabilities: Mapping[str, float], odds: float) -> Mapping[str, float]:
+    """Probabilities with the odds of haze so many times as high; as they are if nothing else is left."""
+    weighed = {name: value * (odds if name == Task.HAZE else 1) for name, value in probabilities.items()}
+    total = sum(weighed.values())
+    return {name: value / total for name, value in weighed.items()} if total > 0 else probabilities
 
 
 class TaskClassifier:

@@ -169,10 +169,10 @@ class Restorer:
             hazy=partial(self._hazy, photo),
         )
 
-    def _hazy(self, photo: Pixels) -> bool:
-        """Whether the network sees haze in a photo; if it does not tell, the classifier is believed."""
+    def _hazy(self, photo: Pixels) -> bool | None:
+        """Whether the network sees haze in a photo, if it tells."""
         haziness = self.engine.haziness(photo)
-        return haziness is None or haziness >= HAZY
+        return None if haziness is None else haziness >= HAZY
 
     def _run(self, photo: Pixels, decision: Decision, advance: Advance) -> Pixels:
         weights = {CLASS_ORDER.index(task): share for task, share in decision.tasks.items()}

@@ -123,7 +123,7 @@ def test_other_networks_are_refused(name: str, fields: dict[str, object], tmp_pa
 
 
 def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() -> None:
-    shares = {"noise": 0.5, "rain": 0.2, "clean": 0.3}
+    shares = {"noise": 0.7, "rain": 0.2, "clean": 0.1}
     assert decide(shares).mode == "adaptive"
     forced = decide(shares, adaptive=False)
     assert (forced.mode, forced.tasks) == ("explicit", {Task.NOISE: 1.0})
@@ -131,12 +131,14 @@ def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() ->
 
 
 def test_a_photo_that_may_be_clean_is_left_alone() -> None:
-    assert decide({"lowlight": 0.6, "clean": 0.4}).mode == "none"
-    assert decide({"lowlight": 0.7, "clean": 0.3}).tasks == {Task.LOWLIGHT: 1.0}
+    assert decide({"lowlight": 0.8, "clean": 0.2}).mode == "none"
+    assert decide({"lowlight": 0.98, "clean": 0.02}).tasks == {Task.LOWLIGHT: 1.0}
 
 
-def test_haze_that_the_network_does_not_see_is_out_of_the_question() -> None:
-    faint, soft = {"haze": 0.8, "clean": 0.15, "blur": 0.05}, {"haze": 0.8, "clean": 0.05, "blur": 0.15}
+def test_what_the_network_sees_of_haze_decides_where_the_classifier_is_unsure() -> None:
+    faint, soft = {"haze": 0.7, "clean": 0.1, "blur": 0.2}, {"haze": 0.8, "clean": 0.004, "blur": 0.196}
+    assert decide(faint).mode == "adaptive"
+    assert decide(faint, hazy=lambda: None).mode == "adaptive"
     assert decide(faint, hazy=lambda: True).tasks == {Task.HAZE: 1.0}
     assert decide(faint, hazy=lambda: False).mode == "none"
     assert decide(soft, hazy=lambda: False).tasks == {Task.BLUR: 1.0}
@@ -144,5 +146,5 @@ def test_haze_that_the_network_does_not_see_is_out_of_the_question() -> None:
 
 
 def test_the_network_is_asked_for_haze_only_if_it_matters() -> None:
-    assert decide({"haze": 0.3, "clean": 0.7}, hazy=pytest.fail).mode == "none"
-    assert decide({"haze": 0.2, "noise": 0.8}, hazy=pytest.fail).tasks == {Task.NOISE: 1.0}
+    assert decide({"haze": 0.1, "clean": 0.9}, hazy=pytest.fail).mode == "none"
+    assert decide({"haze": 0.001, "noise": 0.999}, hazy=pytest.fail).tasks == {Task.NOISE: 1.0}

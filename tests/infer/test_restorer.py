@@ -327,7 +327,7 @@ def test_the_examples_of_the_documentation_run(
 @pytest.mark.parametrize("photo", ["chelsea", "rocket"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_soft_photo_is_not_taken_for_a_hazy_one(photo: str, seed: int) -> None:
-    """The classifier says haze of these, blurred by a lens or a hand; lifting it cost them 6 dB and more."""
+    """Blurred by a lens or a hand these were said to be hazy once; lifting that cost them 6 dB and more."""
     sharp = getattr(skimage.data, photo)().astype(np.float32) / 255
     soft = degrade_by(
         CHAINS["motion or defocus"],
@@ -335,11 +335,9 @@ def test_a_soft_photo_is_not_taken_for_a_hazy_one(photo: str, seed: int) -> None
         torch.Generator().manual_seed(seed),
     )
     seen = np.ascontiguousarray(soft[0].permute(1, 2, 0).numpy())
-    restorer = Restorer()
-    assert max(restorer.classify(seen).items(), key=lambda item: item[1])[0] == "haze"
-    restored = restorer.restore(seen)
+    restored = Restorer().restore(seen)
     assert Task.HAZE not in restored.decision.tasks
-    assert psnr(restored.photo, sharp) > psnr(seen, sharp) - 1.5
+    assert psnr(restored.photo, sharp) > psnr(seen, sharp) - 1
 
 
 def test_a_hazy_photo_is() -> None:
