@@ -25,7 +25,7 @@ CONFIDENT = 0.95
 """From this probability on, auto trusts the classifier and uses the task's prompt. Where it errs most photos
 have two degradations, of which a task's prompt undoes one and the adaptive prompt something of both."""
 
-LEAVE_ALONE = 0.15
+LEAVE_ALONE = 1 / 3
 """From this probability of clean on, auto leaves a photo alone. A needless change of a good photo is worse
 than mild low light or thin haze left in, which are what is mistaken for clean."""
 

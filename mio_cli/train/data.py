@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, degrade, draw
+from mio_cli.degrade.common import Range
 from mio_cli.degrade.haze import fallback_depth
 from mio_cli.degrade.mixed import degrade_by, random_chain
 from mio_cli.train.cache import PhotoCache
@@ -24,6 +25,10 @@ CLEAN_INDEX = len(CLASS_ORDER)
 
 MIXED_INDEX = CLEAN_INDEX + 1
 """Index of a sample with several degradations: none of the classes, never told."""
+
+
+FINE_QUALITY = Range(88, 98, step=1)
+"""Of JPEGs that count as clean, as cameras save them."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +214,11 @@ class DegradedPatches(Patches):
             chain = random_chain(generator)
             degraded[row] = degrade_by(chain, clean[row], generator, depth=depth[row])
             classes[row] = [CLASS_ORDER.index(task) for task, _ in chain]
+        for row in (label == CLEAN_INDEX).nonzero()[:, 0].tolist() if self.mixed else []:
+            # Every other photo comes from a camera as a fine JPEG, and is clean nevertheless.
+            if integers(generator, 2)[0]:
+                quality = FINE_QUALITY.draw(1, generator).expand(len(clean[row]))
+                degraded[row] = degrade(Task.JPEG, clean[row], {"quality": quality}, generator)
         # A single degradation has a name, whatever form it takes.
         label = torch.tensor([first if not others else MIXED_INDEX for first, *others in classes])
         shares = torch.stack([shares_of(each) for each in classes])

@@ -151,6 +151,17 @@ def test_mixed_samples_join_once_all_tasks_are_in(photos: Path) -> None:
     assert {*last} <= {MIXED_INDEX} | {CLASS_ORDER.index(task) for task in set(Task) - {Task.HAZE, Task.RAIN}}
 
 
+def test_fine_jpegs_are_clean_where_degradations_are_mixed(photos: Path) -> None:
+    patches = DegradedPatches(PhotoCache([photos], 64), patch=64, count=9, seed=0, clean=True, mixed=1)
+    differ = []
+    for iteration in range(20):
+        batch = patches(iteration, 0, list(Task))
+        clean = batch.label == CLEAN_INDEX
+        differ.append(float((batch.degraded[clean] - batch.clean[clean]).abs().mean()))
+    assert 4 < differ.count(0) < 16
+    assert 0.001 < max(differ) < 0.03
+
+
 def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
     patches = DegradedPatches(PhotoCache([photos], 64), patch=32, tiles=4, count=28, seed=0)
     batch = patches(0, 0, [Task.NOISE])

@@ -307,7 +307,7 @@ def test_a_folder_is_searched_and_all_are_restored_and_fetched(
 
 
 def test_limits_and_a_demo_that_has_ended_are_said(browser: Page, noisy: np.ndarray, tmp_path: Path) -> None:
-    small = save(noisy[:48, :48], tmp_path / "small.png")
+    small = save(noisy[:96, :96], tmp_path / "small.png")
     (tmp_path / "large.jpg").write_bytes(bytes(3_000_000))
     with running(tmp_path / "t", "--max-upload", 1, "--max-photos", 1) as own:
         page = Page(browser.driver, own, browser.downloads)
