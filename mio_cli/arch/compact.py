@@ -12,12 +12,15 @@ and haze of the scene, and the blocks alone learn none of them well.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch.haze import HazeRemoval
 from mio_cli.arch.inverse_blur import MARGIN, InverseBlur
+from mio_cli.arch.kernels import KernelChoice, MixedConv2d
 from mio_cli.arch.layers import ResidualBlock, variance_keeping, zeroed
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
@@ -30,17 +33,15 @@ class CompactConfig:
     Attributes:
         widths: channels at full resolution, at half of it, and so on down to the middle.
         encoder, middle, decoder: residual blocks, full resolution first in both tuples.
+        kernels: how many each convolution has beside the common one, for the prompt to choose from.
     """
 
     widths: tuple[int, ...] = (16, 48, 96, 160)
     encoder: tuple[int, ...] = (1, 1, 2)
     middle: int = 4
     decoder: tuple[int, ...] = (2, 2, 2)
+    kernels: int = 0
     prompt: PromptMode | None = "both"
-
-
-def _blocks(channels: int, count: int) -> nn.Sequential:
-    return nn.Sequential(*(ResidualBlock(channels) for _ in range(count)))
 
 
 class ToneCurve(nn.Module):
@@ -63,6 +64,23 @@ class ToneCurve(nn.Module):
         return x + (level**exponent - level)
 
 
+class _Blocks(nn.Sequential):
+    """Residual blocks one after another, all with the same mix of kernels, if any."""
+
+    def forward(self, x: Tensor, *mix: Tensor) -> Tensor:
+        for block in self:
+            x = block(x, *mix)
+        return x
+
+
+class _Up(nn.Sequential):
+    """B×C×H×W → B×C'×2H×2W: a convolution to four times C', and these four side by side."""
+
+    def forward(self, x: Tensor, *mix: Tensor) -> Tensor:
+        conv, shuffle = self
+        return shuffle(conv(x, *mix))
+
+
 class CompactUNet(nn.Module):
     """B×3×H×W in [0, 1] → B×3×H×W, sides a multiple of ``spec.multiple``; not clamped."""
 
@@ -74,20 +92,27 @@ class CompactUNet(nn.Module):
             raise ValueError("widths need one entry more than encoder and decoder, which are as long")
         self.spec = ModelSpec(multiple=2**levels, minimum=2**levels, halo=self._halo(config))
 
+        if config.kernels and not config.prompt:
+            raise ValueError("kernels are chosen by the prompt, and there is none")
+        conv = partial(MixedConv2d, kernels=config.kernels) if config.kernels else nn.Conv2d
+
+        def blocks(channels: int, count: int) -> _Blocks:
+            return _Blocks(*(ResidualBlock(channels, conv) for _ in range(count)))
+
         self.prompt = self._prompt_encoder(config.prompt) if config.prompt else None
-        self.intro = nn.Conv2d(3, widths[0], 3, padding=1)
-        self.encoder = nn.ModuleList(_blocks(widths[i], config.encoder[i]) for i in range(levels))
-        self.down = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 2, stride=2) for i in range(levels))
-        self.middle = _blocks(widths[levels], config.middle)
+        self.intro = conv(3, widths[0], 3, padding=1)
+        self.encoder = nn.ModuleList(map(blocks, widths[:-1], config.encoder))
+        self.down = nn.ModuleList(conv(width, below, 2, stride=2) for width, below in pairwise(widths))
+        self.middle = blocks(widths[-1], config.middle)
         self.up = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(widths[i + 1], 4 * widths[i], 1), nn.PixelShuffle(2))
-            for i in range(levels)
+            _Up(conv(below, 4 * width, 1), nn.PixelShuffle(2)) for width, below in pairwise(widths)
         )
-        self.decoder = nn.ModuleList(_blocks(widths[i], config.decoder[i]) for i in range(levels))
+        self.decoder = nn.ModuleList(map(blocks, widths[:-1], config.decoder))
         # Gain and offset start at zero: untrained, the network returns about what it is given.
-        self.ending = zeroed(nn.Conv2d(widths[0], 6, 3, padding=1))
+        self.ending = zeroed(conv(widths[0], 6, 3, padding=1))
         if self.prompt:
             features = self.prompt.features
+            self.choice = KernelChoice(features, config.kernels) if config.kernels else None
             self.inverse_blur = InverseBlur(features)
             self.tone = ToneCurve(features)
             self.clear = HazeRemoval(features) if self.prompt.haze else None
@@ -117,22 +142,24 @@ class CompactUNet(nn.Module):
     def forward(self, x: Tensor, prompt: Tensor | PromptCode | None = None) -> Tensor:
         """Restore ``x``; ``prompt`` as in :meth:`mio_cli.arch.prompts.PromptEncoder.forward`."""
         self.spec.check(*x.shape[-2:])
-        code = None
+        code: Tensor | None = None
+        mix: tuple[Tensor, ...] = ()
         if self.prompt:
             whole = self.prompt(x, prompt)
             x, code = self.as_a_whole(x, whole), whole[0]
-        features = self.intro(x)
+            mix = (self.choice(code),) if self.choice else ()
+        features = self.intro(x, *mix)
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=True):
-            features = blocks(features)
+            features = blocks(features, *mix)
             skips.append(features)
-            features = down(features)
-        features = self.middle(self._inject(len(skips), features, code))
+            features = down(features, *mix)
+        features = self.middle(self._inject(len(skips), features, code), *mix)
         for level in reversed(range(len(skips))):
-            features = self.up[level](features).add_(skips.pop())
+            features = self.up[level](features, *mix).add_(skips.pop())
             features = self._inject(level, features, code)
-            features = self.decoder[level](features)
-        change = self.ending(features)
+            features = self.decoder[level](features, *mix)
+        change = self.ending(features, *mix)
         gain, offset = (change if code is None else self.inject_output(change, code)).chunk(2, dim=1)
         return x + x * gain + offset
 

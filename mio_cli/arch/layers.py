@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -31,18 +32,23 @@ def variance_keeping(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 class ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(x)))``, 3×3 and without normalisation, B×C×H×W → the same."""
+    """``x + conv(relu(conv(x)))``, 3×3 and without normalisation, B×C×H×W → the same.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        conv: makes its convolutions, called as ``nn.Conv2d`` is. What they take beside the features is given
+            to both: :class:`mio_cli.arch.kernels.MixedConv2d` takes the mix of its kernels.
+    """
+
+    def __init__(self, channels: int, conv: Callable[..., nn.Conv2d] = nn.Conv2d) -> None:
         super().__init__()
-        self.conv1 = variance_keeping(nn.Conv2d(channels, channels, 3, padding=1))
-        self.conv2 = variance_keeping(nn.Conv2d(channels, channels, 3, padding=1))
+        self.conv1 = variance_keeping(conv(channels, channels, 3, padding=1))
+        self.conv2 = variance_keeping(conv(channels, channels, 3, padding=1))
         # Residual branches start small, so that depth does not multiply the variance.
         self.conv2.weight.data.mul_(0.1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *mix: Tensor) -> Tensor:
         # In place, here and in the injection: a tensor more costs more than the sum itself.
-        return self.conv2(F.relu(self.conv1(x), inplace=True)).add_(x)
+        return self.conv2(F.relu(self.conv1(x, *mix), inplace=True), *mix).add_(x)
 
 
 class ChannelNorm(nn.Module):

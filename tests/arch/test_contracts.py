@@ -40,7 +40,9 @@ RESTORERS = [case for case in CASES if case[0] not in CLASSIFIERS]
 
 def build(name: str, mode: str | None) -> nn.Module:
     """A tiny network in evaluation mode, of random weights, none of them zero."""
-    net = build_model(name, **TINY[name], **({} if name in CLASSIFIERS else {"prompt": mode})).eval()
+    prompt = {} if name in CLASSIFIERS else {"prompt": mode}
+    kernels = {"kernels": 2} if (name, mode) == ("compact", "both") else {}
+    net = build_model(name, **TINY[name], **prompt, **kernels).eval()
     generator = torch.Generator().manual_seed(1)
     for key, value in net.named_parameters():
         noise = torch.randn(value.shape, generator=generator)
