@@ -33,7 +33,8 @@ class CompactConfig:
     Attributes:
         widths: channels at full resolution, at half of it, and so on down to the middle.
         encoder, middle, decoder: residual blocks, full resolution first in both tuples.
-        kernels: how many each convolution has beside the common one, for the prompt to choose from.
+        kernels: how many each convolution has beside the common one, for the prompt to choose from; but for
+            the blocks in the middle, which see what is in the photo, and gain nothing by more.
     """
 
     widths: tuple[int, ...] = (16, 48, 96, 160)
@@ -103,7 +104,7 @@ class CompactUNet(nn.Module):
         self.intro = conv(3, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(map(blocks, widths[:-1], config.encoder))
         self.down = nn.ModuleList(conv(width, below, 2, stride=2) for width, below in pairwise(widths))
-        self.middle = blocks(widths[-1], config.middle)
+        self.middle = nn.Sequential(*(ResidualBlock(widths[-1]) for _ in range(config.middle)))
         self.up = nn.ModuleList(
             _Up(conv(below, 4 * width, 1), nn.PixelShuffle(2)) for width, below in pairwise(widths)
         )
@@ -113,7 +114,7 @@ class CompactUNet(nn.Module):
         if self.prompt:
             features = self.prompt.features
             self.choice = KernelChoice(features, config.kernels) if config.kernels else None
-            self.inverse_blur = InverseBlur(features)
+            self.inverse_blur = InverseBlur(features, self.prompt.spectrum)
             self.tone = ToneCurve(features)
             self.clear = HazeRemoval(features) if self.prompt.haze else None
             self.inject_decoder = nn.ModuleList(PromptInjection(width, features) for width in widths)
@@ -154,7 +155,7 @@ class CompactUNet(nn.Module):
             features = blocks(features, *mix)
             skips.append(features)
             features = down(features, *mix)
-        features = self.middle(self._inject(len(skips), features, code), *mix)
+        features = self.middle(self._inject(len(skips), features, code))
         for level in reversed(range(len(skips))):
             features = self.up[level](features, *mix).add_(skips.pop())
             features = self._inject(level, features, code)

@@ -1,7 +1,8 @@
-"""The inverse of one blur of a whole photo: a Wiener filter whose three numbers come from the prompt code.
+"""The inverse of one blur of a whole photo: a Wiener filter whose three numbers come from its spectrum.
 
 Undoing a blur takes a filter dozens of pixels wide, which small blocks learn slowly, but which is known in
-closed form once the blur is. So the code only has to say how wide it was.
+closed form once the blur is. How wide the blur was and where its kernel was cut off shows in the spectrum: it
+falls with the one, and has gaps where the other puts them. The whole code only says whether to believe it.
 """
 
 from __future__ import annotations
@@ -25,17 +26,31 @@ class InverseBlur(nn.Module):
     ``K`` is the response of a Gaussian of deviation σ, cut off at a radius as the paper's kernels are, and
     ``n`` the noise to expect beside the spectrum of photos, which falls with the square of the frequency f.
     It starts as about the identity (σ of a third of a pixel).
+
+    Args:
+        features: length of the code.
+        spectrum: where in it the photo's spectrum is, from which alone the blur is read: by what else is in a
+            code, blurred photos of the training set would be recognised.
     """
 
-    def __init__(self, features: int, hidden: int = 64) -> None:
+    def __init__(self, features: int, spectrum: slice, hidden: int = 128) -> None:
         super().__init__()
+        self.spectrum = spectrum
         self.read = nn.Sequential(
-            nn.Linear(features, hidden), nn.ReLU(inplace=True), zeroed(nn.Linear(hidden, 3))
+            nn.Linear(len(range(features)[spectrum]), hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(inplace=True),
+            zeroed(nn.Linear(hidden, 3)),
+        )
+        self.believe = nn.Sequential(
+            nn.Linear(features, hidden // 2), nn.ReLU(inplace=True), zeroed(nn.Linear(hidden // 2, 1))
         )
 
     def blur(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """σ and radius in pixels, and ``n``, each B×1."""
-        sigma, radius, noise = self.read(code).float().chunk(3, dim=1)
+        with torch.autocast(code.device.type, enabled=False):  # a tenth of a pixel counts
+            sigma, radius, noise = self.read(code[:, self.spectrum].float()).chunk(3, dim=1)
         return (
             0.3 * sigma.clamp(-1, 3).exp(),
             RADIUS * (2 + radius).sigmoid(),
@@ -43,7 +58,9 @@ class InverseBlur(nn.Module):
         )
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        return self._filtered(x.float(), *self.blur(code))
+        share = self.believe(code).float().sigmoid()[:, :, None, None]
+        x = x.float()
+        return torch.lerp(x, self._filtered(x, *self.blur(code)), share)
 
     def _filtered(self, x: Tensor, sigma: Tensor, radius: Tensor, noise: Tensor) -> Tensor:
         height, width = x.shape[-2:]

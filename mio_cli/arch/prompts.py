@@ -102,6 +102,7 @@ class PromptEncoder(nn.Module):
 
     Attributes:
         features: length of a code.
+        spectrum: where in a code the photo's spectrum is; all of it, if it holds none.
     """
 
     bank: Tensor
@@ -114,6 +115,8 @@ class PromptEncoder(nn.Module):
         self.haze = HazeReader() if self.levels else None
         statistics_features = LEVEL_FEATURES + FREQUENCIES + VEIL_FEATURES
         self.features = CODE_FEATURES + (statistics_features if self.levels else 0)
+        before = CODE_FEATURES + LEVEL_FEATURES
+        self.spectrum = slice(before, before + FREQUENCIES) if self.levels else slice(CODE_FEATURES)
         self.explicit = nn.ModuleList(PromptExtractor(1) for _ in range(extractors if explicit else 0))
         self.adaptive = nn.ModuleList(PromptExtractor(3) for _ in range(extractors if adaptive else 0))
         if explicit:

@@ -25,7 +25,8 @@ def photo() -> np.ndarray:
 
 def told(sigma: float, radius: float) -> InverseBlur:
     """A filter that takes every photo for blurred so."""
-    net = InverseBlur(features=4)
+    net = InverseBlur(features=4, spectrum=slice(4))
+    net.believe[-1].bias.data.fill_(30)
     share = (radius + 0.5) / (RADIUS + 1)
     bias = [math.log(sigma / 0.3), math.log(share / (1 - share)) - 2, 0.0]
     net.read[-1].bias.data = torch.tensor(bias)
@@ -45,7 +46,7 @@ def test_a_known_blur_is_undone(photo: np.ndarray, sigma: float, kernel: int) ->
 
 def test_it_starts_by_leaving_photos_alone(photo: np.ndarray) -> None:
     x = to_tensor(photo)
-    assert (InverseBlur(features=4)(x, torch.randn(1, 4)) - x).abs().max() < 3 / 255
+    assert (InverseBlur(features=4, spectrum=slice(4))(x, torch.randn(1, 4)) - x).abs().max() < 3 / 255
 
 
 def test_a_part_comes_out_as_in_the_whole(photo: np.ndarray) -> None:
@@ -55,6 +56,19 @@ def test_a_part_comes_out_as_in_the_whole(photo: np.ndarray) -> None:
         whole, part = net(x, code), net(x[..., 100:356, 80:400], code)
     difference = (whole[..., 148:308, 128:352] - part[..., 48:-48, 48:-48]).abs().max()
     assert difference < 1 / 255
+
+
+def test_blur_is_read_from_the_spectrum_and_believed_by_the_code(photo: np.ndarray) -> None:
+    torch.manual_seed(0)
+    net = InverseBlur(features=6, spectrum=slice(2, 5))
+    torch.nn.init.normal_(net.read[-1].weight)
+    code, other = torch.rand(1, 6), torch.rand(1, 6)
+    other[:, net.spectrum] = code[:, net.spectrum]
+    for one, same in zip(net.blur(code), net.blur(other), strict=True):
+        assert torch.equal(one, same)
+    assert not torch.equal(net.blur(code)[0], net.blur(torch.rand(1, 6))[0])
+    net.believe[-1].bias.data.fill_(-30)
+    torch.testing.assert_close(net(to_tensor(photo), code), to_tensor(photo))
 
 
 def test_photos_smaller_than_the_margin() -> None:

@@ -60,8 +60,8 @@ def test_a_network_with_unused_kernels_is_the_one_without() -> None:
 
 
 def test_the_prompt_chooses() -> None:
-    net = build_model("compact", **TINY, kernels=2)
     torch.manual_seed(1)
+    net = build_model("compact", **TINY, kernels=2)
     nn.init.normal_(net.choice.read[-1].weight)
     x = torch.rand(1, 3, 16, 16)
     shares = [net.choice(net.prompt(x, torch.tensor([task]))[0]) for task in range(len(CLASS_ORDER))]
