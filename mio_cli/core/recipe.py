@@ -51,6 +51,8 @@ class DataTable(_Table):
     form: Literal["real", "published"] = "real"
     augment: bool = False
     """Beside flips and turns: random parts of photos, reduced up to half size, channels in any order."""
+    beyond: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How often a task's samples are as strong as Out-Dis, which the paper never trains on."""
 
     @model_validator(mode="after")
     def _whole_shards(self) -> DataTable:

@@ -184,6 +184,7 @@ class DegradedPatches(Patches):
         form: of the degradations.
         augment: whether to make more of few photos: patches from a random part of a photo, reduced up to
             half its size, with the colour channels in any order.
+        beyond: how often a task's samples in a batch are Out-Dis instead of In-Dis, in [0, 1].
         device: where patches are degraded. Random numbers are drawn on the CPU, the same for every device.
         options: as for :class:`Patches`.
     """
@@ -194,11 +195,12 @@ class DegradedPatches(Patches):
         *,
         form: Form = "real",
         augment: bool = False,
+        beyond: float = 0.0,
         device: torch.device | None = None,
         **options: Any,  # noqa: ANN401 (see Patches)
     ) -> None:
         super().__init__(**options)
-        self.cache, self.form, self.augment = cache, form, augment
+        self.cache, self.form, self.augment, self.beyond = cache, form, augment, beyond
         self.device = device or torch.device("cpu")
 
     def _batch(self, label: Tensor, generator: Generator) -> Batch:
@@ -227,7 +229,9 @@ class DegradedPatches(Patches):
     def _degrade(self, task: Task, tiles: Tensor, depth: Tensor, generator: Generator) -> Tensor:
         """Degrade N×T×3×P×P, the tiles of a photo with the same parameters."""
         count = len(tiles)
-        parameters = draw(task, count, generator)
+        # All samples alike, for those of super-resolution share a scale.
+        far = self.beyond and float(torch.rand((), generator=generator)) < self.beyond
+        parameters = draw(task, count, generator, "out-dis" if far else "in-dis")
         if task is Task.RAIN:
             # One layer of rain over all tiles of a photo, side by side: drawing a layer is what costs.
             wide = tiles.permute(0, 2, 3, 1, 4).flatten(3)

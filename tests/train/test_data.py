@@ -221,3 +221,25 @@ def test_augmentation_reduces_photos_and_shuffles_their_channels(tmp_path: Path)
     brightest = augmented.amax(dim=(2, 3)).argmax(dim=1)
     assert set(brightest.tolist()) == {0, 1, 2}
     assert ((augmented > 0.1) & (augmented < 0.9)).any()
+
+
+def test_some_samples_are_stronger_than_the_paper_trains_on(photos: Path) -> None:
+    """Of low light: the darkest sample shows the curve by which it was darkened."""
+    cache = PhotoCache([photos], 32)
+
+    def exponents(beyond: float) -> Tensor:
+        patches = DegradedPatches(cache, patch=32, count=4, seed=0, beyond=beyond)
+        batches = [patches(number, 0, (Task.LOWLIGHT,)) for number in range(12)]
+        clean, dark = (
+            torch.cat([getattr(batch, name) for batch in batches]) for name in ("clean", "degraded")
+        )
+        sure = (clean > 0.4) & (clean < 0.8) & (dark > 0.02)
+        return torch.stack([
+            (each[mask].log() / true[mask].log()).median()
+            for each, true, mask in zip(dark, clean, sure, strict=True) if mask.sum() > 50
+        ])  # fmt: skip
+
+    assert exponents(0).max() < 3.1
+    some, always = exponents(0.5), exponents(1)
+    assert always.min() > 2.9
+    assert 0.2 < (some > 3.05).float().mean() < 0.8
