@@ -3,6 +3,10 @@
 How much haze lies before a place depends on how far away it is, which only the scene tells: the sky, the
 horizon, what stands before what. A window of some dozen pixels shows none of it, a thumbnail all of it. So a
 small U-net looks at the photo squeezed into 128×128 pixels and says how thick the haze is everywhere.
+
+It is shown the mean of each place, and also the lowest and the highest value: hardly any place of a clear
+photo is without something black, so what its darkest pixel has is the haze's (He et al., dark channel prior,
+CVPR 2009), and haze takes the contrast between the two. A mean shows neither.
 """
 
 from __future__ import annotations
@@ -25,9 +29,31 @@ THICKEST = 4.0
 """Optical depth at most: it takes all but a 55th of the contrast, and 8 bits keep little of that."""
 
 
+VIEWS = 3
+"""Of a place: its mean, and its lowest and highest value."""
+
+ROWS = 1024
+"""Rows of a photo that are looked at together, for the lowest value takes a copy."""
+
+
 def overview(photo: Tensor) -> Tensor:
-    """The whole photo squeezed into a square: B×3×H×W → B×3×128×128, each pixel the mean of its area."""
-    return F.adaptive_avg_pool2d(photo, OVERVIEW)
+    """The whole photo squeezed into a square: B×3×H×W → B×9×128×128.
+
+    Of the area of each pixel RGB on average, at least and at most. A photo that is known only so already,
+    B×9×h×w, is squeezed on.
+    """
+    mean, lowest, highest = photo.chunk(VIEWS, dim=1) if photo.shape[1] == 3 * VIEWS else (photo,) * VIEWS
+    return torch.cat(
+        [F.adaptive_avg_pool2d(mean, OVERVIEW), -_highest(lowest, -1), _highest(highest, 1)], dim=1
+    )
+
+
+def _highest(photo: Tensor, sign: int) -> Tensor:
+    """The highest value of ``sign`` times the photo in each area, B×3×H×W → B×3×128×128."""
+    narrow = [
+        F.adaptive_max_pool2d(sign * rows, (rows.shape[2], OVERVIEW)) for rows in photo.split(ROWS, dim=2)
+    ]
+    return F.adaptive_max_pool2d(torch.cat(narrow, dim=2), OVERVIEW)
 
 
 def window(veil: Tensor, place: Tensor, height: int, width: int) -> Tensor:
@@ -60,7 +86,7 @@ def veil_features(veil: Tensor) -> Tensor:
 
 
 class HazeReader(nn.Module):
-    """Overview B×3×128×128 in [0, 1] → veil B×2×64×64: optical depth ``β·d`` ≥ 0 and airlight in [0, 1].
+    """Overview B×9×128×128 in [0, 1] → veil B×2×64×64: optical depth ``β·d`` ≥ 0 and airlight in [0, 1].
 
     Half the overview's size is enough: with the true depth at 64×64 photos come back at 43 dB.
 
@@ -74,7 +100,7 @@ class HazeReader(nn.Module):
     def __init__(self, widths: tuple[int, ...] = (48, 96, 128, 128), middle: int = 4) -> None:
         super().__init__()
         pairs = list(pairwise(widths))
-        self.intro = nn.Conv2d(3 * 4 + 2, widths[0], 3, padding=1)
+        self.intro = nn.Conv2d(3 * VIEWS * 4 + 2, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(ResidualBlock(width) for width, _ in pairs)
         self.down = nn.ModuleList(nn.Conv2d(width, below, 2, stride=2) for width, below in pairs)
         self.middle = nn.Sequential(*(ResidualBlock(widths[-1]) for _ in range(middle)))

@@ -137,7 +137,8 @@ class PromptEncoder(nn.Module):
     def encode_adaptive(self, photo: Tensor, scene: Tensor | None = None) -> PromptCode:
         """Codes of photos B×3×H×W in [0, 1], or of photos of which B×T×3×H×W tiles are known.
 
-        ``scene`` is the whole photo at any size. Without it ``photo``, or its first tile, counts as that.
+        ``scene`` is the whole photo at any size, or its :func:`~mio_cli.arch.haze.overview`. Without it
+        ``photo``, or its first tile, counts as that.
         """
         if photo.ndim == 4:
             codes = tuple(extract(photo) for extract in self.adaptive)
@@ -160,7 +161,7 @@ class PromptEncoder(nn.Module):
 
     def with_statistics(self, code: Tensor, counts: Tensor, frequencies: Tensor, scene: Tensor) -> PromptCode:
         """Codes of photos B×64, completed by what is seen in their counts of levels B×256, their spectra
-        B×65 and their overviews B×3×128×128."""
+        B×65 and their overviews B×9×128×128."""
         assert self.levels is not None
         assert self.haze is not None
         veil = self.haze(scene)

@@ -52,7 +52,7 @@ def survey(encoder: PromptEncoder, photo: np.ndarray, device: torch.device) -> P
 
 
 def overview_of(photo: np.ndarray, device: torch.device) -> Tensor:
-    """The whole of a photo H×W×3 float32 in 1×3×128×128; reduced where it lies, without a copy."""
+    """The whole of a photo H×W×3 float32 in 1×9×128×128; reduced where it lies, without a copy of it all."""
     writable = np.require(photo, requirements=["C", "W"])  # or torch warns
     return overview(torch.from_numpy(writable).permute(2, 0, 1)[None]).to(device)
 

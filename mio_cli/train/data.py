@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from mio_cli.arch.haze import VIEWS
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, degrade, draw
 from mio_cli.degrade.common import Range
@@ -42,7 +43,8 @@ class Batch:
         label: N int64, index into ``CLASS_ORDER``, ``CLEAN_INDEX`` or ``MIXED_INDEX``.
         shares: N×8 of the seven tasks and clean, summing to one: of a mixed sample, the same for each of its
             degradations.
-        scene, clean_scene: N×3×P×P, the photo squeezed into a square, degraded alike and clean.
+        scene, clean_scene: N×9×P×P, the photo squeezed into a square as by
+            :func:`mio_cli.arch.haze.overview`, degraded alike and clean.
         place: N×4, top, left, height and width of the first tile as shares of the photo. These three are
             ``None`` unless the photo as a whole was asked for.
     """
@@ -105,6 +107,21 @@ def view_of(photo: np.ndarray, area: Area, size: int) -> Tensor:
     return torch.from_numpy(part.copy()).permute(2, 0, 1)
 
 
+def scene_of(photo: np.ndarray, area: Area, size: int) -> Tensor:
+    """The same of the mean, the lowest and the highest values of each pixel's area: 3×3×size×size.
+
+    What is lower stays so under haze and in low light, so they may be degraded afterwards.
+    """
+    top, left, high, wide = area
+    extremes = photo[top : top + high, left : left + wide]
+    rows, columns = (np.arange(size) * length // size for length in (high, wide))
+    found = [
+        extreme.reduceat(extreme.reduceat(extremes, rows, axis=0), columns, axis=1)
+        for extreme in (np.minimum, np.maximum)
+    ]
+    return torch.stack([view_of(photo, area, size), *(torch.from_numpy(x).permute(2, 0, 1) for x in found)])
+
+
 def place_of(square: Area, area: Area, turn: int) -> Tensor:
     """The place (see :class:`Batch`) of a square in an area that is then mirrored (``turn`` 1) or not (0)."""
     top, left, high, wide = area
@@ -119,11 +136,12 @@ def shares_of(classes: Sequence[int]) -> Tensor:
 
 
 def batch_of(degraded: Tensor, clean: Tensor, label: Tensor, shares: Tensor, place: Tensor | None) -> Batch:
-    """A batch of N×T×3×P×P tiles. With the place of the first, the last is the photo as a whole."""
+    """A batch of N×T×3×P×P tiles. With the place of the first, the last three are the photo as a whole."""
     if place is None:
         return Batch(degraded[:, 0], clean[:, 0], degraded, label, shares)
-    tiles, scene = degraded[:, :-1], degraded[:, -1]
-    return Batch(tiles[:, 0], clean[:, 0], tiles, label, shares, scene, clean[:, -1], place)
+    tiles = degraded[:, :-VIEWS]
+    scene, clean_scene = (each[:, -VIEWS:].flatten(1, 2) for each in (degraded, clean))
+    return Batch(tiles[:, 0], clean[:, 0], tiles, label, shares, scene, clean_scene, place)
 
 
 class Patches(ABC):
@@ -170,6 +188,11 @@ class Patches(ABC):
         # Dealt, not drawn: tasks come in equal numbers as far as the batch divides, which steadies the loss.
         deal = torch.randperm(len(labels), generator=generator).repeat(-(-self.count // len(labels)))
         return self._batch(labels[deal[: self.count]].sort().values, generator)
+
+    def _views(self, photo: np.ndarray, squares: Sequence[Area], area: Area) -> Tensor:
+        """The squares of a photo as patches and, if asked for, the scene in three views: T×3×P×P uint8."""
+        patches = torch.stack([view_of(photo, square, self.patch) for square in squares])
+        return torch.cat([patches, scene_of(photo, area, self.patch)]) if self.scene else patches
 
     @abstractmethod
     def _batch(self, label: Tensor, generator: Generator) -> Batch:
@@ -245,19 +268,20 @@ class DegradedPatches(Patches):
 
     def _crops(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Random patches of a random photo, T×3×P×P uint8, their depths, T×1×P×P in [0, 1], and the place of
-        the first, 4. With the scene the last is the photo as a whole, and T is one more."""
+        the first, 4. With the scene the last three are the photo as a whole, and T is three more."""
         index, turn = integers(generator, len(self.cache), self.turns)
         height, width = self.cache.photo(index).shape[:2]
         area, side = (0, 0, height, width), self.patch
         if self.augment:
             area, side = self._part(height, width, generator)
         squares = [random_square(area, side, generator) for _ in range(self.tiles)]
-        views = squares + [area] * self.scene
         depth = self.cache.depth(index)
         if depth is None:
             depth = fallback_depth(1, (self.patch, self.patch), generator)[0, 0].mul(255).numpy()
-        photos = torch.stack([view_of(self.cache.photo(index), view, self.patch) for view in views])
-        depths = torch.stack([self._depth(depth, view, height, width) for view in views])
+        photos = self._views(self.cache.photo(index), squares, area)
+        depths = torch.stack([self._depth(depth, view, height, width) for view in squares])
+        if self.scene:
+            depths = torch.cat([depths, self._depth(depth, area, height, width).expand(VIEWS, -1, -1, -1)])
         if self.augment:
             photos = photos[:, torch.randperm(3, generator=generator)]
         return dihedral(photos, turn), dihedral(depths, turn), place_of(squares[0], area, turn)

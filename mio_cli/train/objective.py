@@ -90,7 +90,7 @@ def _scene_loss(reader: HazeReader | None, loss: LossOfEach, batch: Batch) -> Te
         return losses
     seen, clean = (overview(scene[hazy]) for scene in (batch.scene, batch.clean_scene))
     veil = F.interpolate(reader(seen), seen.shape[-2:], mode="bilinear")
-    return losses.index_put((hazy.nonzero()[:, 0],), loss(lifted(seen, veil), clean))
+    return losses.index_put((hazy.nonzero()[:, 0],), loss(lifted(seen[:, :3], veil), clean[:, :3]))
 
 
 def _classification(recipe: Recipe) -> Objective:

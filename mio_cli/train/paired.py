@@ -24,7 +24,6 @@ from mio_cli.train.data import (
     place_of,
     random_square,
     shares_of,
-    view_of,
 )
 
 CLEAN_FOLDER = "GT"
@@ -108,7 +107,7 @@ class PairedPatches(Patches):
     def _crops(self, index: int, generator: Generator) -> tuple[Tensor, Tensor]:
         """Random patches of a random pair, T×2×3×P×P uint8, degraded and clean, and the first's place, 4.
 
-        With the scene the last is the photo as a whole, and T is one more.
+        With the scene the last three are the photo as a whole, and T is three more.
         """
         if index == CLEAN_INDEX:
             task = self.tasks[integers(generator, len(self.tasks))[0]]
@@ -119,7 +118,6 @@ class PairedPatches(Patches):
         seen, truth = pairs[which]
         area: Area = (0, 0, *seen.shape[:2])
         squares = [random_square(area, self.patch, generator) for _ in range(self.tiles)]
-        views = squares + [area] * self.scene
         photos = (truth if index == CLEAN_INDEX else seen), truth
-        crops = torch.stack([torch.stack([view_of(x, view, self.patch) for x in photos]) for view in views])
+        crops = torch.stack([self._views(photo, squares, area) for photo in photos], dim=1)
         return dihedral(crops, turn), place_of(squares[0], area, turn)

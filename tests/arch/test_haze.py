@@ -56,10 +56,13 @@ def test_a_window_over_a_tile_is_that_part_of_the_whole(corner: tuple[int, int])
     torch.testing.assert_close(window(veil, place, 16, 20), part, atol=1e-5, rtol=0)
 
 
-def test_an_overview_is_the_mean_of_areas() -> None:
-    photo = torch.rand(1, 3, 2 * OVERVIEW, 3 * OVERVIEW, generator=torch.Generator().manual_seed(3))
-    means = photo.numpy().reshape(3, OVERVIEW, 2, OVERVIEW, 3).mean(axis=(2, 4))
-    np.testing.assert_allclose(overview(photo)[0].numpy(), means, atol=1e-6)
+@pytest.mark.parametrize("rows", [2, 9])  # more rows than are looked at together, too
+def test_an_overview_is_the_mean_the_lowest_and_the_highest_of_areas(rows: int) -> None:
+    photo = torch.rand(1, 3, rows * OVERVIEW, 3 * OVERVIEW, generator=torch.Generator().manual_seed(3))
+    areas = photo.numpy().reshape(3, OVERVIEW, rows, OVERVIEW, 3)
+    seen = np.concatenate([areas.mean(axis=(2, 4)), areas.min(axis=(2, 4)), areas.max(axis=(2, 4))])
+    np.testing.assert_allclose(overview(photo)[0].numpy(), seen, atol=1e-6)
+    torch.testing.assert_close(overview(overview(photo)), overview(photo))
 
 
 def test_the_veil_stays_in_range_whatever_is_seen() -> None:
@@ -67,7 +70,7 @@ def test_the_veil_stays_in_range_whatever_is_seen() -> None:
     reader = HazeReader()
     for parameter in reader.parameters():
         parameter.data.add_(0.05 * torch.randn_like(parameter))
-    depth, airlight = reader(torch.rand(3, 3, OVERVIEW, OVERVIEW)).unbind(1)
+    depth, airlight = reader(torch.rand(3, 9, OVERVIEW, OVERVIEW)).unbind(1)
     assert depth.min() >= 0
     assert airlight.min() >= 0 and airlight.max() <= 1  # noqa: PT018
 

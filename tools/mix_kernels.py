@@ -1,0 +1,110 @@
+"""Make one network of several, each trained on a task: its kernels are mixed by the prompt.
+
+    python tools/mix_kernels.py START noise=runs/noise jpeg=runs/jpeg -o runs/mixed --data photos/
+
+START is what the runs started from (recipe ``mio-small-single``). What a run changed in a convolution becomes
+a further kernel there; what else it changed is left out. Then the choice among them is fitted, on codes of
+photos degraded as recipe ``mio-small-mixed`` does it, each told its task and not told. A task's kernel is to
+get the share of that task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mio_cli.arch import build_model
+from mio_cli.arch.compact import CompactUNet
+from mio_cli.arch.kernels import MixedConv2d
+from mio_cli.core.cookbook import load_recipe
+from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.hub.folder import load_model, save_model
+from mio_cli.train.data import Batch
+from mio_cli.train.sources import open_patches
+
+ROUNDS = 150
+"""Times that every code is looked at while the choice is fitted."""
+
+
+def mixed(start: CompactUNet, runs: dict[Task, str]) -> CompactUNet:
+    """``start`` with a further kernel for each run: what the run changed."""
+    fields = dataclasses.asdict(start.config) | {"kernels": len(runs)}
+    net = cast(CompactUNet, build_model("compact", **fields))
+    net.load_state_dict(start.state_dict(), strict=False)
+    for index, model in enumerate(runs.values()):
+        trained = dict(load_model(model).named_modules())
+        for name, conv in net.named_modules():
+            if isinstance(conv, MixedConv2d):
+                other = cast(nn.Conv2d, trained[name])
+                conv.more.data[index] = (other.weight - conv.weight).flatten()
+                conv.more_bias.data[index] = cast(Tensor, other.bias) - cast(Tensor, conv.bias)
+    return net
+
+
+def wanted(batch: Batch, tasks: list[Task]) -> Tensor:
+    """Shares of the kernels and, last, of the common one: N×(K + 1)."""
+    shares = batch.shares[:, [CLASS_ORDER.index(task) for task in tasks]]
+    return torch.cat([shares, 1 - shares.sum(dim=1, keepdim=True)], dim=1)
+
+
+@torch.no_grad()
+def seen(net: CompactUNet, tasks: list[Task], photos: list[Path], batches: int) -> tuple[Tensor, Tensor]:
+    """Codes of degraded photos, each told and untold, and the shares that they ask for."""
+    assert net.prompt is not None
+    recipe = load_recipe("mio-small-mixed", ["curriculum.clean=true"])
+    patches, *_ = open_patches(photos, recipe, seed=5, clean=True, device=torch.device("cpu"))
+    codes, shares = [], []
+    for number in range(batches):
+        batch = patches(number, 0, CLASS_ORDER)
+        told = torch.where(batch.label < len(CLASS_ORDER), batch.label, -1)
+        look = net.prompt.encode_adaptive(batch.tiles, batch.scene)[0]
+        codes += [look, look + net.prompt.encode_explicit(told)[0]]
+        shares += [wanted(batch, tasks)] * 2
+        print(f"batch {number + 1} of {batches}", end="\r")
+    return torch.cat(codes), torch.cat(shares)
+
+
+def fit(net: CompactUNet, codes: Tensor, shares: Tensor) -> None:
+    """Let the choice of ``net`` give these shares; say how often its largest is right on codes left out."""
+    assert net.choice is not None
+    held_out = torch.arange(len(codes)) // 32 % 10 == 0
+    known, answers = codes[~held_out], shares[~held_out]
+    optimizer = torch.optim.AdamW(net.choice.parameters(), 2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ROUNDS)
+    for _ in range(ROUNDS):
+        for rows in torch.randperm(len(known)).split(128):
+            loss = -(answers[rows] * net.choice.logits(known[rows]).log_softmax(dim=1)).sum(dim=1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        schedule.step()
+    with torch.no_grad():
+        right = net.choice.logits(codes[held_out]).argmax(dim=1) == shares[held_out].argmax(dim=1)
+    print(f"held-out codes that choose the right kernel: {right.float().mean():.1%}")
+
+
+def main() -> None:
+    """Mix, fit and save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("start")
+    parser.add_argument("runs", nargs="+", metavar="TASK=RUN")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--batches", type=int, default=250)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    runs = {Task(task): run for task, run in (pair.split("=", 1) for pair in options.runs)}
+    net = mixed(cast(CompactUNet, load_model(options.start)), runs)
+    fit(net, *seen(net, list(runs), options.data, options.batches))
+    save_model(net, "compact", options.output, recipe="mio-small-single")
+
+
+if __name__ == "__main__":
+    main()
