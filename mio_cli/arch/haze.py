@@ -33,7 +33,7 @@ VIEWS = 3
 """Of a place: its mean, and its lowest and highest value."""
 
 ROWS = 1024
-"""Rows of a photo that are looked at together, for the lowest value takes a copy."""
+"""Rows of a photo that are looked at together, where looking takes a copy."""
 
 
 def overview(photo: Tensor) -> Tensor:
@@ -43,17 +43,14 @@ def overview(photo: Tensor) -> Tensor:
     B×9×h×w, is squeezed on.
     """
     mean, lowest, highest = photo.chunk(VIEWS, dim=1) if photo.shape[1] == 3 * VIEWS else (photo,) * VIEWS
-    return torch.cat(
-        [F.adaptive_avg_pool2d(mean, OVERVIEW), -_highest(lowest, -1), _highest(highest, 1)], dim=1
-    )
+    reduced = F.adaptive_avg_pool2d(mean, OVERVIEW), _lowest(lowest), F.adaptive_max_pool2d(highest, OVERVIEW)
+    return torch.cat(reduced, dim=1)
 
 
-def _highest(photo: Tensor, sign: int) -> Tensor:
-    """The highest value of ``sign`` times the photo in each area, B×3×H×W → B×3×128×128."""
-    narrow = [
-        F.adaptive_max_pool2d(sign * rows, (rows.shape[2], OVERVIEW)) for rows in photo.split(ROWS, dim=2)
-    ]
-    return F.adaptive_max_pool2d(torch.cat(narrow, dim=2), OVERVIEW)
+def _lowest(photo: Tensor) -> Tensor:
+    """The lowest value of each area, B×C×H×W → B×C×128×128."""
+    narrow = [F.adaptive_max_pool2d(-part, (part.shape[2], OVERVIEW)) for part in photo.split(ROWS, dim=2)]
+    return -F.adaptive_max_pool2d(torch.cat(narrow, dim=2), OVERVIEW)
 
 
 def window(veil: Tensor, place: Tensor, height: int, width: int) -> Tensor:
