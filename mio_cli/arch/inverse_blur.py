@@ -60,22 +60,24 @@ class InverseBlur(nn.Module):
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         share = self.believe(code).float().sigmoid()[:, :, None, None]
         x = x.float()
-        return torch.lerp(x, self._filtered(x, *self.blur(code)), share)
+        return torch.lerp(x, self.filtered(x, *self.blur(code)), share)
 
-    def _filtered(self, x: Tensor, sigma: Tensor, radius: Tensor, noise: Tensor) -> Tensor:
+    @staticmethod
+    def filtered(x: Tensor, sigma: Tensor, radius: Tensor, noise: Tensor) -> Tensor:
+        """What :meth:`blur` tells undone: B×3×H×W float32 and three times B×1 → B×3×H×W."""
         height, width = x.shape[-2:]
         down, across = min(MARGIN, height - 1), min(MARGIN, width - 1)
         padded = F.pad(x, (across, across, down, down), mode="reflect")
         rows = torch.fft.fftfreq(padded.shape[-2], device=x.device)
         columns = torch.fft.rfftfreq(padded.shape[-1], device=x.device)
-        response = _response(sigma, radius, rows)[:, :, None] * _response(sigma, radius, columns)[:, None]
+        kept = response(sigma, radius, rows)[:, :, None] * response(sigma, radius, columns)[:, None]
         unlikely = noise[:, :, None] * (rows.square()[:, None] + columns.square())
-        inverse = response / (response.square() + unlikely).clamp_min(1e-8)
+        inverse = kept / (kept.square() + unlikely).clamp_min(1e-8)
         sharp = torch.fft.irfft2(torch.fft.rfft2(padded) * inverse[:, None], s=padded.shape[-2:])
         return sharp[..., down : down + height, across : across + width]
 
 
-def _response(sigma: Tensor, radius: Tensor, frequencies: Tensor) -> Tensor:
+def response(sigma: Tensor, radius: Tensor, frequencies: Tensor) -> Tensor:
     """Of a Gaussian along one axis, sampled at pixels and cut off (softly, so that it can be learnt): B×F."""
     offsets = torch.arange(-RADIUS, RADIUS + 1.0, device=sigma.device)
     weights = (-(offsets**2) / (2 * sigma**2)).exp() * (4 * (radius + 0.5 - offsets.abs())).sigmoid()
