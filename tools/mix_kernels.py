@@ -56,7 +56,7 @@ def wanted(batch: Batch, tasks: list[Task]) -> Tensor:
 def seen(net: CompactUNet, tasks: list[Task], photos: list[Path], batches: int) -> tuple[Tensor, Tensor]:
     """Codes of degraded photos, each told and untold, and the shares that they ask for."""
     assert net.prompt is not None
-    recipe = load_recipe("mio-small-mixed", ["curriculum.clean=true"])
+    recipe = load_recipe("mio-small-mixed")
     patches, *_ = open_patches(photos, recipe, seed=5, clean=True, device=torch.device("cpu"))
     codes, shares = [], []
     for number in range(batches):
