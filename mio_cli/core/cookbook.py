@@ -142,7 +142,7 @@ def _with_profile(table: Table, profile: str) -> Table:
     table = _merged(table, profiles[profile])
     model = table.get("model", {})
     if isinstance(model, Mapping) and model.get("arch") in sizes:
-        table = table | {"model": {**model, "size": sizes[model["arch"]]}}
+        table = table | {"model": {**model, "size": {**model.get("size", {}), **sizes[model["arch"]]}}}
     return table
 
 
