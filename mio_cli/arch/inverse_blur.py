@@ -49,7 +49,9 @@ class InverseBlur(nn.Module):
 
     def blur(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """σ and radius in pixels, and ``n``, each B×1."""
-        with torch.autocast(code.device.type, enabled=False):  # a tenth of a pixel counts
+        # On the meta device, where only costs are counted, there is no autocast.
+        device = "cpu" if code.is_meta else code.device.type
+        with torch.autocast(device, enabled=False):  # a tenth of a pixel counts
             sigma, radius, noise = self.read(code[:, self.spectrum].float()).chunk(3, dim=1)
         return (
             0.3 * sigma.clamp(-1, 3).exp(),
