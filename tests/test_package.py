@@ -63,7 +63,7 @@ def test_embedded_models_are_what_the_registry_says(name: str) -> None:
     entry = registered()[name]
     weights = entry.folder / "model.safetensors"
     assert sha256(weights) == entry.sha256
-    assert weights.stat().st_size < 12e6
+    assert weights.stat().st_size < 20e6, "what everybody downloads"
     assert (entry.folder / "README.md").stat().st_size > 500, "every embedded model has a card"
     assert load_recipe(name).name == name, "and a recipe"
 
