@@ -9,8 +9,6 @@ by their look alone. Of photos that are not dark, levels and curve shall be read
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from common import between, codes, codes_of_tasks, descend, others, parts, progress, run
 from torch import Tensor
@@ -60,7 +58,7 @@ def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
     told = codes_of_tasks(net)[CLASS_ORDER.index(Task.LOWLIGHT)]
     tone, levels = net.tone, net.prompt.levels
     with torch.no_grad():
-        same_levels = copy.deepcopy(levels)(other_counts)
+        same_levels = levels(other_counts)
         seen_before = with_levels(other, same_levels)
         same, same_told = tone.read(seen_before), tone.read(seen_before + word)
     level = torch.arange(LEVELS) / (LEVELS - 1)

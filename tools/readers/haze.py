@@ -22,14 +22,14 @@ from torch.optim.swa_utils import AveragedModel
 
 from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.haze import OVERVIEW, VIEWS, HazeReader, lifted, overview
-from mio_cli.degrade.common import quantise
-from mio_cli.degrade.haze import AIRLIGHT
+from mio_cli.degrade.common import Range
+from mio_cli.degrade.haze import AIRLIGHT, BETA, apply
 from mio_cli.train.averaging import averaging
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import integers
 
 BATCH, REDUCED, CHECK_EVERY = 16, 4, 250
-BETA = (0.4, 2.8)
+STRENGTH = Range(0.4, 2.8)
 
 
 def reduced(cache: PhotoCache, index: int) -> Tensor:
@@ -83,10 +83,10 @@ def elsewhere(depth: Tensor, generator: Generator) -> Tensor:
     return depth / depth.max() / (1 if between(0, 1, generator) < 0.6 else between(1, 1.4, generator))
 
 
-def hazed(views: Tensor, depth: Tensor, beta: float, airlight: float) -> Tensor:
-    """Views 9×h×w behind haze, rounded to 8 bits. What is darkest stays so."""
-    transmission = torch.exp(-beta * depth)
-    return quantise(views * transmission + airlight * (1 - transmission))
+def hazed(views: Tensor, depth: Tensor, beta: Range, generator: Generator) -> Tensor:
+    """Views 9×h×w behind haze of random strength. What is darkest stays so."""
+    parameters = {"beta": beta.draw(1, generator), "airlight": AIRLIGHT.draw(1, generator)}
+    return apply(views[None], parameters, generator, depth=depth[None, None])[0]
 
 
 @torch.no_grad()
@@ -95,9 +95,7 @@ def quality(reader: HazeReader, scenes: list[Tensor]) -> float:
     generator, total = Generator().manual_seed(0), 0.0
     for scene in scenes:
         views, depth = scene[:-1].float() / 255, scene[-1].float() / scene[-1].max()
-        seen = hazed(
-            views, depth, between(0.5, 2.5, generator), between(AIRLIGHT.low, AIRLIGHT.high, generator)
-        )
+        seen = hazed(views, depth, BETA["in-dis"], generator)
         veil = F.interpolate(reader(overview(seen[None])), depth.shape, mode="bilinear")
         error = lifted(seen[None, :3], veil).clamp(0, 1) - views[None, :3]
         total -= 10 * float(error.square().mean().log10())
@@ -116,8 +114,7 @@ def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
     def sample() -> tuple[Tensor, Tensor]:
         part = part_of(scenes[integers(generator, len(scenes))[0]], generator)
         views = by_another_camera(part[:-1], generator)
-        airlight = between(AIRLIGHT.low, AIRLIGHT.high, generator)
-        seen = hazed(views, elsewhere(part[-1], generator), between(*BETA, generator), airlight)
+        seen = hazed(views, elsewhere(part[-1], generator), STRENGTH, generator)
         return overview(seen[None]), F.adaptive_avg_pool2d(views[None, :3], OVERVIEW)
 
     def loss() -> Tensor:
