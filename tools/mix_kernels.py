@@ -1,17 +1,24 @@
 """Make one network of several, each trained on a task: its kernels are mixed by the prompt.
 
     python tools/mix_kernels.py START noise=runs/noise jpeg=runs/jpeg -o runs/mixed --data photos/
+    python tools/mix_kernels.py mio-small --alone jpeg -o runs/jpeg-start
+    python tools/mix_kernels.py mio-small jpeg=runs/jpeg -o runs/mixed
 
-START is what the runs started from (recipe ``mio-small-single``). What a run changed in a convolution becomes
-a further kernel there; what else it changed is left out. Then the choice among them is fitted, on codes of
-photos degraded as recipe ``mio-small-mixed`` does it, each told its task and not told. A task's kernel is to
-get the share of that task.
+The first: START is what the runs started from (recipe ``mio-small-single``). What a run changed in a
+convolution becomes a further kernel there; what else it changed is left out. Then the choice among them is
+fitted, on codes of photos degraded as recipe ``mio-small-mixed`` does it, each told its task and not told. A
+task's kernel is to get the share of that task.
+
+The second takes the network of one task out of a network that has such kernels, for a run to start from. The
+third puts what that run has trained in place of the kernel that was there. Nothing else changes: told another
+task, the network does what it did.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -31,19 +38,41 @@ ROUNDS = 150
 """Times that every code is looked at while the choice is fitted."""
 
 
-def mixed(start: CompactUNet, runs: dict[Task, str]) -> CompactUNet:
-    """``start`` with a further kernel for each run: what the run changed."""
-    fields = dataclasses.asdict(start.config) | {"kernels": len(runs)}
-    net = cast(CompactUNet, build_model("compact", **fields))
-    net.load_state_dict(start.state_dict(), strict=False)
-    for index, model in enumerate(runs.values()):
+def of_size(net: CompactUNet, **fields: object) -> CompactUNet:
+    """A network like ``net`` but for some fields, with its weights where it has the same."""
+    made = cast(CompactUNet, build_model("compact", **(dataclasses.asdict(net.config) | fields)))
+    made.load_state_dict(net.state_dict(), strict=False)
+    return made.eval()
+
+
+def convolutions(net: CompactUNet) -> Iterator[tuple[str, MixedConv2d]]:
+    """The convolutions that have further kernels, by name."""
+    for name, module in net.named_modules():
+        if isinstance(module, MixedConv2d):
+            yield name, module
+
+
+def alone(net: CompactUNet, task: Task) -> CompactUNet:
+    """The network of one task: its kernel added to the common one, for good."""
+    index = net.config.kernels.index(task)
+    single = of_size(net, kernels=())
+    plain = dict(single.named_modules())
+    for name, conv in convolutions(net):
+        target = cast(nn.Conv2d, plain[name])
+        target.weight.data = conv.weight.data + conv.more.data[index].view_as(conv.weight)
+        cast(Tensor, target.bias).data += conv.more_bias.data[index]
+    return single
+
+
+def put(net: CompactUNet, runs: dict[Task, str]) -> None:
+    """Make the kernels of these tasks what their runs have trained."""
+    for task, model in runs.items():
+        index = net.config.kernels.index(task)
         trained = dict(load_model(model).named_modules())
-        for name, conv in net.named_modules():
-            if isinstance(conv, MixedConv2d):
-                other = cast(nn.Conv2d, trained[name])
-                conv.more.data[index] = (other.weight - conv.weight).flatten()
-                conv.more_bias.data[index] = cast(Tensor, other.bias) - cast(Tensor, conv.bias)
-    return net
+        for name, conv in convolutions(net):
+            other = cast(nn.Conv2d, trained[name])
+            conv.more.data[index] = (other.weight - conv.weight).flatten()
+            conv.more_bias.data[index] = cast(Tensor, other.bias) - cast(Tensor, conv.bias)
 
 
 def wanted(batch: Batch, tasks: list[Task]) -> Tensor:
@@ -89,20 +118,30 @@ def fit(net: CompactUNet, codes: Tensor, shares: Tensor) -> None:
 
 
 def main() -> None:
-    """Mix, fit and save."""
+    """Take out, or mix, fit and save."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("start")
-    parser.add_argument("runs", nargs="+", metavar="TASK=RUN")
+    parser.add_argument("runs", nargs="*", metavar="TASK=RUN")
+    parser.add_argument("--alone", type=Task, metavar="TASK", help="take out the network of this task")
     parser.add_argument("-o", "--output", type=Path, required=True)
-    parser.add_argument("--data", type=Path, action="append", required=True)
+    parser.add_argument("--data", type=Path, action="append", help="photos, for fitting a new choice")
     parser.add_argument("--batches", type=int, default=250)
     options = parser.parse_args()
     torch.manual_seed(0)
+    net = cast(CompactUNet, load_model(options.start))
     runs = {Task(task): run for task, run in (pair.split("=", 1) for pair in options.runs)}
-    net = mixed(cast(CompactUNet, load_model(options.start)), runs)
-    fit(net, *seen(net, list(runs), options.data, options.batches))
+    if options.alone:
+        net = alone(net, options.alone)
+    elif net.config.kernels:
+        put(net, runs)
+    else:
+        if not options.data:
+            parser.error("--data is needed to fit a choice")
+        net = of_size(net, kernels=tuple(runs))
+        put(net, runs)
+        fit(net, *seen(net, list(runs), options.data, options.batches))
     save_model(net, "compact", options.output, recipe="mio-small-single")
 
 

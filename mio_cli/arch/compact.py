@@ -33,15 +33,16 @@ class CompactConfig:
     Attributes:
         widths: channels at full resolution, at half of it, and so on down to the middle.
         encoder, middle, decoder: residual blocks, full resolution first in both tuples.
-        kernels: how many each convolution has beside the common one, for the prompt to choose from; but for
-            the blocks in the middle, which see what is in the photo, and gain nothing by more.
+        kernels: those that each convolution has beside the common one, for the prompt to choose from, by the
+            names of the tasks that trained them; but for the blocks in the middle, which see what is in the
+            photo, and gain nothing by more.
     """
 
     widths: tuple[int, ...] = (16, 48, 96, 160)
     encoder: tuple[int, ...] = (1, 1, 2)
     middle: int = 4
     decoder: tuple[int, ...] = (2, 2, 2)
-    kernels: int = 0
+    kernels: tuple[str, ...] = ()
     prompt: PromptMode | None = "both"
 
 
@@ -95,7 +96,7 @@ class CompactUNet(nn.Module):
 
         if config.kernels and not config.prompt:
             raise ValueError("kernels are chosen by the prompt, and there is none")
-        conv = partial(MixedConv2d, kernels=config.kernels) if config.kernels else nn.Conv2d
+        conv = partial(MixedConv2d, kernels=len(config.kernels)) if config.kernels else nn.Conv2d
 
         def blocks(channels: int, count: int) -> _Blocks:
             return _Blocks(*(ResidualBlock(channels, conv) for _ in range(count)))
@@ -113,7 +114,7 @@ class CompactUNet(nn.Module):
         self.ending = zeroed(conv(widths[0], 6, 3, padding=1))
         if self.prompt:
             features = self.prompt.features
-            self.choice = KernelChoice(features, config.kernels) if config.kernels else None
+            self.choice = KernelChoice(features, len(config.kernels)) if config.kernels else None
             self.inverse_blur = InverseBlur(features, self.prompt.spectrum)
             self.tone = ToneCurve(features)
             self.clear = HazeRemoval(features) if self.prompt.haze else None

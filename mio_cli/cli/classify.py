@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mio_cli.cli.options import Debug, Device, Json, Model, Paths
+from mio_cli.cli.options import Classifier, Debug, Device, Json, Paths
 from mio_cli.cli.output import console, print_error, print_json, print_note, probability_table
 from mio_cli.cli.streams import check_input
 from mio_cli.core.errors import MioError
@@ -14,7 +14,7 @@ EXAMPLES = "Example: mio classify holiday/ --json"
 
 def classify(
     paths: Paths,
-    model: Model = "mio-classifier",
+    model: Classifier = "mio-classifier",
     device: Device = None,
     as_json: Json = False,
     debug: Debug = False,

@@ -27,7 +27,7 @@ def demo(
     max_photos: Annotated[
         int, typer.Option(min=1, help="Refuse more photos at once.", rich_help_panel=LIMITS)
     ] = 50,
-    model: Model = "mio-small",
+    model: Model = None,
     device: Device = None,
     debug: Debug = False,
 ) -> None:
@@ -39,7 +39,7 @@ def demo(
     limits = Limits(upload=max_upload * 1_000_000, pixels=max_pixels, photos=max_photos)
     jobs = JobQueue(model, device=device, limits=limits)
     try:
-        with DemoServer(port, jobs, about(model, limits)) as server:
+        with DemoServer(port, jobs, about(jobs.model, limits)) as server:
             console.print(f"open [bold]{server.url}[/] in a browser; Ctrl-C ends it and deletes all photos")
             if browse:
                 webbrowser.open(server.url)

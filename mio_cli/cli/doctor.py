@@ -85,7 +85,7 @@ def examine() -> Iterator[Finding]:
     yield _look("memory", _memory, "close other programs")
     yield _look("cache", _cache, "set MIO_CACHE to a folder that you may write in")
     yield _look("temporary files", _temporary, "free some space, or set TMPDIR to another folder")
-    for name in ("mio-small", "mio-classifier"):
+    for name in ("mio-small", "mio-base", "mio-classifier"):
         yield _look(name, partial(_weights, name), "install mio again")
     yield _look("restoring", _restore, "please report it with this output")
     for extra, (modules, purpose) in EXTRAS.items():

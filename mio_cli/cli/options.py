@@ -22,12 +22,16 @@ Device = Annotated[
         metavar="cpu|cuda", help="Where to run. Default: cuda if there is one.", rich_help_panel=MACHINE
     ),
 ]
-Model = Annotated[
-    str,
-    typer.Option(
+
+
+def _model(help: str) -> typer.models.OptionInfo:
+    return typer.Option(
         metavar="NAME|FOLDER|hf:USER/REPO",
         autocompletion=complete_model,
-        help="Which model; see [bold]mio models[/]. hf: may end in @revision.",
+        help=f"{help} See [bold]mio models[/]; hf: may end in @revision.",
         rich_help_panel=MACHINE,
-    ),
-]
+    )
+
+
+Model = Annotated[str | None, _model("Which model. Default: small; base on a GPU.")]
+Classifier = Annotated[str, _model("Which classifier.")]

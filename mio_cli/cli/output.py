@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -92,7 +93,7 @@ def outcome_line(outcome: Outcome) -> str:
     status, name = outcome.status, escape(str(outcome.source))
     if status == "skipped":
         return f"[dim]skipped[/] {name}: {escape(str(outcome.output))} is there already"
-    done = ", then ".join(_decision_words(decision) for decision in outcome.passes)
+    done = ", then ".join(_words_of_passes(outcome.passes))
     notes = "".join(f"\n  [dim]{escape(note)}[/]" for note in outcome.notes)
     return (
         f"[{COLOURS[status]}]{status}[/] {name}: {done} → {escape(str(outcome.output))}"
@@ -100,9 +101,12 @@ def outcome_line(outcome: Outcome) -> str:
     )
 
 
-def _decision_words(decision: Decision) -> str:
-    heard = f" [dim]({percentages(decision.probabilities)})[/]" if decision.probabilities else ""
-    return f"[bold]{decision}[/]{heard}"
+def _words_of_passes(passes: Sequence[Decision]) -> Iterator[str]:
+    """Each pass in words, and what the classifier said after the last pass that follows from it."""
+    for decision, following in zip_longest(passes, passes[1:]):
+        heard = decision.probabilities
+        known = not heard or (following and following.probabilities == heard)
+        yield f"[bold]{decision}[/]" + ("" if known else f" [dim]({percentages(heard)})[/]")
 
 
 def summary_table(outcomes: Sequence[Outcome], seconds: float) -> Table:

@@ -123,7 +123,7 @@ def restore(
     compare: Compare = False,
     skip_existing: SkipExisting = False,
     max_pixels: MaxPixels = None,
-    model: Model = "mio-small",
+    model: Model = None,
     device: Device = None,
     tile: Tile = None,
     jobs: Jobs = 1,

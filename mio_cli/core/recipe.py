@@ -64,6 +64,8 @@ class DataTable(_Table):
 class OptimTable(_Table):
     """``[optim]``: AdamW (with no weight decay: Adam), cosine restarts, the loss, and the average kept."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """``muon`` makes the updates of kernels orthogonal (:mod:`mio_cli.train.muon`); the paper uses Adam."""
     lr: Annotated[float, Field(gt=0)] = 2e-4
     eta_min: Annotated[float, Field(ge=0)] = 1e-7
     betas: tuple[Beta, Beta] = (0.9, 0.99)

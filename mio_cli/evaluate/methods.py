@@ -20,7 +20,7 @@ from mio_cli.evaluate.cost import Cost, metered
 from mio_cli.hub.describe import prompt_modes
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import CONFIG, WEIGHTS, sha256
-from mio_cli.infer.auto import Decision
+from mio_cli.infer.auto import Decision, Plan, in_words
 from mio_cli.infer.published import forward_published
 from mio_cli.infer.restorer import Restorer
 from mio_cli.infer.transfer import to_tensor
@@ -120,43 +120,46 @@ class ModelMethod:
         """See :class:`Method`. What two modes have in common is computed once."""
         known: dict[str, Attempt | MioError] = {}
         for mode in modes:
-            decision = self.decision(seen, mode, task, heard)
-            key = f"{decision.mode} {decision}"
+            plan = self.plan(seen, mode, task, heard)
+            key = f"{plan[0].mode} {in_words(plan)}"
             if key not in known:
-                known[key] = self._attempt(seen, decision)
+                known[key] = self._attempt(seen, plan)
             yield mode, known[key]
 
-    def decision(self, seen: Pixels, mode: str, task: Task | None, heard: Mapping[str, float]) -> Decision:
+    def plan(self, seen: Pixels, mode: str, task: Task | None, heard: Mapping[str, float]) -> Plan:
         """What ``mode`` means for a photo of which the classifier said ``heard``."""
         if mode == EXPLICIT and task:
-            return Decision("explicit", {task: 1.0})
+            return (Decision("explicit", {task: 1.0}),)
         if mode == CLASSIFIED:
-            return Decision("explicit", {max(self.known_tasks, key=lambda each: heard.get(each, 0.0)): 1.0})
+            likeliest = max(self.known_tasks, key=lambda each: heard.get(each, 0.0))
+            return (Decision("explicit", {likeliest: 1.0}),)
         if mode == AUTO:
-            decision = self.restorer.decide(seen, heard)
-            if self.takes_task or decision.mode == "none":
-                return decision
-        return Decision("adaptive")
+            plan = self.restorer.decide(seen, heard)
+            if self.takes_task or plan[0].mode == "none":
+                return plan
+        return (Decision("adaptive"),)
 
-    def _attempt(self, seen: Pixels, decision: Decision) -> Attempt | MioError:
-        if decision.mode == "none":
-            return Attempt(seen, str(decision), Cost())
+    def _attempt(self, seen: Pixels, plan: Plan) -> Attempt | MioError:
+        if plan[0].mode == "none":
+            return Attempt(seen, in_words(plan), Cost())
         try:
             with metered(self.restorer.engine.device) as cost:
-                photo = self._restore(seen, decision)
-            return Attempt(photo, str(decision), cost)
+                photo = self._restore(seen, plan)
+            return Attempt(photo, in_words(plan), cost)
         except MioError as error:
             return error
         except Exception as error:  # whatever it is, the other photos shall not suffer
             return PhotoError(f"{self.name}: {type(error).__name__}: {error}")
 
-    def _restore(self, seen: Pixels, decision: Decision) -> Pixels:
+    def _restore(self, seen: Pixels, plan: Plan) -> Pixels:
         if self.form == "real":
-            prompts = (decision.tasks,) if decision.tasks else ()
+            prompts = tuple(decision.tasks for decision in plan if decision.tasks)
             return self.restorer.restore(seen, Request(prompts, adaptive=not prompts)).photo
         engine = self.restorer.engine
-        prompt = engine.prompt_images({CLASS_ORDER.index(task): 1.0 for task in decision.tasks})
         x = to_tensor([seen], engine.device)
-        with torch.inference_mode():
-            y = forward_published(engine.net, x, None if prompt is None else prompt.to(engine.device))
-        return np.ascontiguousarray(y[0].permute(1, 2, 0).clamp(0, 1).float().cpu().numpy())
+        for decision in plan:
+            prompt = engine.prompt_images({CLASS_ORDER.index(task): 1.0 for task in decision.tasks})
+            with torch.inference_mode():
+                y = forward_published(engine.net, x, None if prompt is None else prompt.to(engine.device))
+            x = y.clamp(0, 1)
+        return np.ascontiguousarray(x[0].permute(1, 2, 0).float().cpu().numpy())

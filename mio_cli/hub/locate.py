@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mio_cli.core.errors import WeightsError
 from mio_cli.hub.fetch import fetch, parse_hub
-from mio_cli.hub.registry import WEIGHTS, Entry, registered, sha256
+from mio_cli.hub.registry import WEIGHTS, Entry, find, registered, sha256
 
 
 def model_folder(reference: str) -> Path:
@@ -15,14 +15,13 @@ def model_folder(reference: str) -> Path:
     Raises:
         WeightsError: there is no such model, or its weights are not those that the registry promises.
     """
-    entries = registered()
-    if reference in entries:
-        return _registered_folder(entries[reference])
+    if entry := find(reference):
+        return _registered_folder(entry)
     if (folder := Path(reference)).is_dir():
         return folder
     if model := parse_hub(reference):
         return fetch(model)
-    known = ", ".join(entries)
+    known = ", ".join(registered())
     raise WeightsError(
         f"no model '{reference}'", hint=f"name a model folder, a repository hf:user/repo, or one of: {known}"
     )

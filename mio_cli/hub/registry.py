@@ -13,7 +13,13 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 """The files of a model folder. The card is text for humans, and may be absent."""
 
 DEFAULT_MODEL = "mio-small"
+DEFAULT_ON_CUDA = "mio-base"
+"""The larger of the embedded networks, where a GPU makes its size no matter of time."""
+
 DEFAULT_CLASSIFIER = "mio-classifier"
+
+FAMILY = "mio-"
+"""What the names of embedded models begin with; it may be left out."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,12 @@ def registered() -> dict[str, Entry]:
     """All models of the registry by name."""
     text = (data_dir("weights") / "registry.toml").read_text(encoding="utf-8")
     return {name: Entry(name, **row) for name, row in tomllib.loads(text).items()}
+
+
+def find(reference: str) -> Entry | None:
+    """The model of this name, with or without ``mio-``, if there is one."""
+    entries = registered()
+    return entries.get(reference) or entries.get(FAMILY + reference)
 
 
 def sha256(path: Path) -> str:

@@ -14,7 +14,7 @@ import torch
 from mio_cli.arch.classifier import Classifier
 from mio_cli.arch.compact_classifier import CompactClassifier
 from mio_cli.core.errors import WeightsError
-from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
+from mio_cli.core.tasks import CLASS_ORDER, CLEAN, UNDO_ORDER, Task
 from mio_cli.hub.folder import load_model_folder, read_config
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import DEFAULT_CLASSIFIER
@@ -39,6 +39,13 @@ paper's haze, and in clear photos, but for one of 12, at most 0.17."""
 
 HAZE_ODDS = {True: 12.0, False: 0.0, None: 1.0}
 """What the odds of haze are multiplied with if the network sees some, sees none, or does not tell."""
+
+PAIR, EACH = 0.9, 0.25
+"""From these probabilities on, together and each, auto believes in two degradations in one photo. The
+classifier learns to give each of two half."""
+
+TANGLED = frozenset({Task.NOISE, Task.JPEG})
+"""Compressed noise is another noise: of these two the adaptive prompt undoes more than two passes."""
 
 Mode = Literal["explicit", "adaptive", "none"]
 
@@ -74,14 +81,23 @@ class Decision:
         return " + ".join(f"{task} {share:.0%}" for task, share in self.tasks.items())
 
 
+Plan = tuple[Decision, ...]
+"""One pass after the other; a single one of the mode ``"none"`` for a photo that is left alone."""
+
+
+def in_words(plan: Plan) -> str:
+    """``noise, then lowlight``."""
+    return ", then ".join(map(str, plan))
+
+
 def decide(
     probabilities: Mapping[str, float],
     *,
     adaptive: bool = True,
     known: Collection[Task] = CLASS_ORDER,
     hazy: Callable[[], bool | None] = lambda: None,
-) -> Decision:
-    """Perhaps clean: leave it alone. Confident: that task. Unsure: adaptive, or the likeliest task.
+) -> Plan:
+    """Perhaps clean: leave alone. Confident of one task or of two: these. Unsure: adaptive, or the likeliest.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
@@ -93,20 +109,25 @@ def decide(
     seen, unseen = (
         _choose(_weighed(probabilities, HAZE_ODDS[answer]), adaptive, known) for answer in (True, False)
     )
-    if (seen.mode, seen.tasks) == (unseen.mode, unseen.tasks):
+    if [(each.mode, each.tasks) for each in seen] == [(each.mode, each.tasks) for each in unseen]:
         return _choose(probabilities, adaptive, known)
     return _choose(_weighed(probabilities, HAZE_ODDS[hazy()]), adaptive, known)
 
 
-def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task]) -> Decision:
+def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task]) -> Plan:
     if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
-        return Decision("none", probabilities=probabilities)
-    best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
-    if probabilities[best] < CONFIDENT and adaptive:
-        return Decision("adaptive", probabilities=probabilities)
+        return (Decision("none", probabilities=probabilities),)
+    best, second = sorted(CLASS_ORDER, key=lambda task: -probabilities.get(task, 0.0))[:2]
+    likely = probabilities[best]
+    if likely < CONFIDENT and adaptive:
+        less = probabilities.get(second, 0.0)
+        pair = {best, second}
+        if less < EACH or likely + less < PAIR or pair == TANGLED or not pair <= set(known):
+            return (Decision("adaptive", probabilities=probabilities),)
+        return tuple(Decision("explicit", {task: 1.0}, probabilities) for task in UNDO_ORDER if task in pair)
     if best not in known:
-        return Decision("none", probabilities=probabilities)
-    return Decision("explicit", {best: 1.0}, probabilities)
+        return (Decision("none", probabilities=probabilities),)
+    return (Decision("explicit", {best: 1.0}, probabilities),)
 
 
 def _weighed(probabilities: Mapping[str, float], odds: float) -> Mapping[str, float]:

@@ -16,8 +16,8 @@ from mio_cli.core.request import SCALES, Request
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.degrade.sr import resize
 from mio_cli.hub.folder import load_model
-from mio_cli.hub.registry import DEFAULT_CLASSIFIER, DEFAULT_MODEL
-from mio_cli.infer.auto import HAZY, Decision, TaskClassifier, decide
+from mio_cli.hub.registry import DEFAULT_CLASSIFIER, DEFAULT_MODEL, DEFAULT_ON_CUDA
+from mio_cli.infer.auto import HAZY, Decision, Plan, TaskClassifier, decide
 from mio_cli.infer.engine import Advance, Engine, choose_device
 from mio_cli.infer.images import Array, ImageKind, as_kind_of, pictures_of
 
@@ -47,11 +47,15 @@ class Restorer:
     """Restores photos with one model. Not for several threads at once.
 
     Args:
-        model: a registered name, a model folder or ``hf:user/repo[@revision]``.
+        model: a registered name, a model folder or ``hf:user/repo[@revision]`` (default: ``"mio-base"``
+            on CUDA, ``"mio-small"`` elsewhere).
         device: where to run, such as ``"cuda"`` (default: CUDA if there is one).
         tile: side of a tile in pixels (default: the largest that the free memory allows).
         classifier: what auto asks; a registered name or a folder.
         note: called with a sentence when something had to be done differently than asked.
+
+    Attributes:
+        model: as given, or the default's name.
 
     Raises:
         WeightsError: there is no such model, or it is damaged.
@@ -60,14 +64,16 @@ class Restorer:
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str | None = None,
         *,
         device: str | torch.device | None = None,
         tile: int | None = None,
         classifier: str = DEFAULT_CLASSIFIER,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self.engine = Engine(load_model(model), device=choose_device(device), tile=tile, note=note)
+        on = choose_device(device)
+        self.model = model or (DEFAULT_ON_CUDA if on.type == "cuda" else DEFAULT_MODEL)
+        self.engine = Engine(load_model(self.model), device=on, tile=tile, note=note)
         self._classifier = classifier
 
     @cached_property
@@ -127,13 +133,9 @@ class Restorer:
         if request.is_auto:
             restored = self._restore_auto(photo, request.passes, advance)
         else:
-            plan = [Decision("explicit", prompt) for prompt in request.prompts] or [Decision("adaptive")]
-            result = photo
-            for index, decision in enumerate(plan):
-                if request.scale != 1 and Task.SR in decision.tasks:
-                    result = enlarge(result, request.scale)
-                result = self._run(result, decision, _part(advance, index, len(plan)))
-            restored = Restored(result, tuple(plan))
+            told = tuple(Decision("explicit", prompt) for prompt in request.prompts)
+            plan = told or (Decision("adaptive"),)
+            restored = Restored(self._follow(plan, photo, advance, request.scale), plan)
         if request.strength == 1:
             return restored
         before = photo if request.scale == 1 else enlarge(photo, request.scale)
@@ -148,19 +150,19 @@ class Restorer:
         seen = self.classifier(photo)
         done: list[Decision] = []
         for index in range(passes):
-            decision = self.decide(photo, seen)
-            if decision.mode == "none":
+            plan = self.decide(photo, seen)
+            if plan[0].mode == "none":
                 break
-            result = self._run(photo, decision, _part(advance, index, passes))
+            result = self._follow(plan, photo, _part(advance, index, passes))
             if passes > 1:
                 before, seen = seen, self.classifier(result)
                 if index > 0 and seen.get(CLEAN, 0.0) <= before.get(CLEAN, 0.0):
                     break
             photo = result
-            done.append(decision)
-        return Restored(photo, tuple(done or [decision]))
+            done += plan
+        return Restored(photo, tuple(done) or plan)
 
-    def decide(self, photo: Pixels, probabilities: Mapping[str, float]) -> Decision:
+    def decide(self, photo: Pixels, probabilities: Mapping[str, float]) -> Plan:
         """What auto does with a photo of which the classifier says this."""
         return decide(
             probabilities,
@@ -174,18 +176,27 @@ class Restorer:
         haziness = self.engine.haziness(photo)
         return None if haziness is None else haziness >= HAZY
 
+    def _follow(self, plan: Plan, photo: Pixels, advance: Advance, scale: int = 1) -> Pixels:
+        """``photo`` after all passes, enlarged just before super-resolution."""
+        for index, decision in enumerate(plan):
+            if scale != 1 and Task.SR in decision.tasks:
+                photo = enlarge(photo, scale)
+            photo = self._run(photo, decision, _part(advance, index, len(plan)))
+        return photo
+
     def _run(self, photo: Pixels, decision: Decision, advance: Advance) -> Pixels:
         weights = {CLASS_ORDER.index(task): share for task, share in decision.tasks.items()}
         return self.engine(photo, self.engine.prompt_images(weights), advance)
 
 
 def load(
-    model: str = DEFAULT_MODEL, *, device: str | torch.device | None = None, tile: int | None = None
+    model: str | None = None, *, device: str | torch.device | None = None, tile: int | None = None
 ) -> Restorer:
     """The restorer of a model; see :class:`Restorer`, also for what is raised.
 
     Args:
-        model: a registered name, a model folder or ``hf:user/repo[@revision]``.
+        model: a registered name, a model folder or ``hf:user/repo[@revision]`` (default: ``"mio-base"``
+            on CUDA, ``"mio-small"`` elsewhere).
         device: where to run, such as ``"cuda"`` (default: CUDA if there is one).
         tile: side of a tile in pixels (default: the largest that the free memory allows).
     """

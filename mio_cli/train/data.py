@@ -29,7 +29,10 @@ MIXED_INDEX = CLEAN_INDEX + 1
 
 
 FINE_QUALITY = Range(88, 98, step=1)
-"""Of JPEGs that count as clean, as cameras save them."""
+"""Of JPEGs as cameras save them: they count as clean, and what is wrong with the scene stays that."""
+
+SCENE = (Task.RAIN, Task.HAZE, Task.LOWLIGHT)
+"""Degradations that are there before a camera saves the photo."""
 
 
 @dataclass(frozen=True)
@@ -239,11 +242,12 @@ class DegradedPatches(Patches):
             chain = random_chain(generator)
             degraded[row] = degrade_by(chain, clean[row], generator, depth=depth[row])
             classes[row] = [CLASS_ORDER.index(task) for task, _ in chain]
-        for row in (label == CLEAN_INDEX).nonzero()[:, 0].tolist() if self.mixed else []:
-            # Every other photo comes from a camera as a fine JPEG, and is clean nevertheless.
+        saved = torch.tensor([CLEAN_INDEX, *(CLASS_ORDER.index(task) for task in SCENE)])
+        for row in torch.isin(label, saved).nonzero()[:, 0].tolist() if self.mixed else []:
+            # Every other photo comes from a camera as a fine JPEG, and counts as what it was.
             if integers(generator, 2)[0]:
                 quality = FINE_QUALITY.draw(1, generator).expand(len(clean[row]))
-                degraded[row] = degrade(Task.JPEG, clean[row], {"quality": quality}, generator)
+                degraded[row] = degrade(Task.JPEG, degraded[row], {"quality": quality}, generator)
         # A single degradation has a name, whatever form it takes.
         label = torch.tensor([first if not others else MIXED_INDEX for first, *others in classes])
         shares = torch.stack([shares_of(each) for each in classes])

@@ -28,6 +28,7 @@ from mio_cli.train.averaging import averaging
 from mio_cli.train.consistency import build_network, check_recipe
 from mio_cli.train.data import Batch, Patches, number_of
 from mio_cli.train.log import RunLog, summary_writer
+from mio_cli.train.muon import Muon
 from mio_cli.train.objective import objective_for
 from mio_cli.train.progress import Outcome, Progress, Window
 from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_settings
@@ -135,9 +136,8 @@ class Trainer:
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         optim = self.recipe.optim
-        return torch.optim.AdamW(
-            self.net.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
-        )
+        kind = Muon if optim.optimizer == "muon" else torch.optim.AdamW
+        return kind(self.net.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay)
 
     def resume(self) -> None:
         """Continue from the last checkpoint of the run."""

@@ -111,14 +111,20 @@ class JobQueue:
     Args:
         model, device: see :class:`~mio_cli.infer.restorer.Restorer`.
 
+    Attributes:
+        model: its name.
+
     Raises:
         MioError: the model cannot be loaded, or there is no such device.
     """
 
-    def __init__(self, model: str, *, device: str | None = None, limits: Limits | None = None) -> None:
+    def __init__(
+        self, model: str | None = None, *, device: str | None = None, limits: Limits | None = None
+    ) -> None:
         self.limits = limits or Limits()
         self._notes: list[str] = []
         self._restorer = Restorer(model, device=device, note=self._notes.append)
+        self.model = self._restorer.model
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()

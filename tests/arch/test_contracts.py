@@ -41,7 +41,7 @@ RESTORERS = [case for case in CASES if case[0] not in CLASSIFIERS]
 def build(name: str, mode: str | None) -> nn.Module:
     """A tiny network in evaluation mode, of random weights, none of them zero."""
     prompt = {} if name in CLASSIFIERS else {"prompt": mode}
-    kernels = {"kernels": 2} if (name, mode) == ("compact", "both") else {}
+    kernels = {"kernels": ("noise", "jpeg")} if (name, mode) == ("compact", "both") else {}
     net = build_model(name, **TINY[name], **prompt, **kernels).eval()
     generator = torch.Generator().manual_seed(1)
     for key, value in net.named_parameters():

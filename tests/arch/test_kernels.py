@@ -49,7 +49,9 @@ def test_shares_and_that_of_the_common_kernel_make_one() -> None:
 def test_a_network_with_unused_kernels_is_the_one_without() -> None:
     """So that a trained network can get kernels."""
     torch.manual_seed(0)
-    plain, more = (build_model("compact", **TINY, kernels=kernels).eval() for kernels in (0, 2))
+    plain, more = (
+        build_model("compact", **TINY, kernels=kernels).eval() for kernels in ((), ("noise", "jpeg"))
+    )
     missing, unexpected = more.load_state_dict(plain.state_dict(), strict=False)
     assert not unexpected
     assert all("more" in name or name.startswith("choice") for name in missing)
@@ -61,7 +63,7 @@ def test_a_network_with_unused_kernels_is_the_one_without() -> None:
 
 def test_the_prompt_chooses() -> None:
     torch.manual_seed(1)
-    net = build_model("compact", **TINY, kernels=2)
+    net = build_model("compact", **TINY, kernels=("noise", "jpeg"))
     nn.init.normal_(net.choice.read[-1].weight)
     x = torch.rand(1, 3, 16, 16)
     shares = [net.choice(net.prompt(x, torch.tensor([task]))[0]) for task in range(len(CLASS_ORDER))]
@@ -70,4 +72,4 @@ def test_the_prompt_chooses() -> None:
 
 def test_kernels_need_a_prompt() -> None:
     with pytest.raises(ValueError, match="prompt"):
-        build_model("compact", **TINY, prompt=None, kernels=2)
+        build_model("compact", **TINY, prompt=None, kernels=("noise", "jpeg"))

@@ -19,6 +19,7 @@ from mio_cli.evaluate.sets import EvalSet, find_sets, paired
 from mio_cli.evaluate.summary import Summary
 from mio_cli.hub.folder import load_model_folder, save_model
 from mio_cli.hub.importer import import_checkpoint
+from mio_cli.infer.auto import in_words
 from mio_cli.infer.published import forward_published
 from mio_cli.infer.restorer import Restorer
 from tests.conftest import save
@@ -71,7 +72,7 @@ def test_auto_doubts_haze_as_restore_does() -> None:
     heard = {"haze": 0.97, "blur": 0.02, "clean": 0.01}
     [(_, attempt)] = ModelMethod("mio-small", device="cpu").attempts(clear, None, ["auto"], heard)
     assert isinstance(attempt, Attempt)
-    assert attempt.done == str(Restorer("mio-small", device="cpu").decide(clear, heard))
+    assert attempt.done == in_words(Restorer("mio-small", device="cpu").decide(clear, heard))
     assert attempt.done != "haze"
 
 

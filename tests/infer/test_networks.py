@@ -124,27 +124,35 @@ def test_other_networks_are_refused(name: str, fields: dict[str, object], tmp_pa
 
 def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() -> None:
     shares = {"noise": 0.7, "rain": 0.2, "clean": 0.1}
-    assert decide(shares).mode == "adaptive"
-    forced = decide(shares, adaptive=False)
+    assert decide(shares)[0].mode == "adaptive"
+    (forced,) = decide(shares, adaptive=False)
     assert (forced.mode, forced.tasks) == ("explicit", {Task.NOISE: 1.0})
-    assert decide({"noise": 0.1, "clean": 0.9}, adaptive=False).mode == "none"
+    assert decide({"noise": 0.1, "clean": 0.9}, adaptive=False)[0].mode == "none"
+
+
+def test_two_degradations_are_undone_one_after_the_other() -> None:
+    dark = decide({"lowlight": 0.55, "noise": 0.42, "clean": 0.03})
+    assert [each.tasks for each in dark] == [{Task.NOISE: 1.0}, {Task.LOWLIGHT: 1.0}], "the last one first"
+    assert decide({"noise": 0.5, "jpeg": 0.5})[0].mode == "adaptive", "compressed noise is another noise"
+    assert decide({"noise": 0.5, "rain": 0.3, "blur": 0.2})[0].mode == "adaptive", "which two?"
+    assert decide({"noise": 0.5, "rain": 0.5}, known={Task.NOISE})[0].mode == "adaptive"
 
 
 def test_a_photo_that_may_be_clean_is_left_alone() -> None:
-    assert decide({"lowlight": 0.6, "clean": 0.4}).mode == "none"
-    assert decide({"lowlight": 0.98, "clean": 0.02}).tasks == {Task.LOWLIGHT: 1.0}
+    assert decide({"lowlight": 0.6, "clean": 0.4})[0].mode == "none"
+    assert decide({"lowlight": 0.98, "clean": 0.02})[0].tasks == {Task.LOWLIGHT: 1.0}
 
 
 def test_what_the_network_sees_of_haze_decides_where_the_classifier_is_unsure() -> None:
     faint, soft = {"haze": 0.7, "clean": 0.1, "blur": 0.2}, {"haze": 0.8, "clean": 0.004, "blur": 0.196}
-    assert decide(faint).mode == "adaptive"
-    assert decide(faint, hazy=lambda: None).mode == "adaptive"
-    assert decide(faint, hazy=lambda: True).tasks == {Task.HAZE: 1.0}
-    assert decide(faint, hazy=lambda: False).mode == "none"
-    assert decide(soft, hazy=lambda: False).tasks == {Task.BLUR: 1.0}
-    assert decide({"haze": 1.0}, hazy=lambda: False).tasks == {Task.HAZE: 1.0}, "nothing else is left"
+    assert decide(faint)[0].mode == "adaptive"
+    assert decide(faint, hazy=lambda: None)[0].mode == "adaptive"
+    assert decide(faint, hazy=lambda: True)[0].tasks == {Task.HAZE: 1.0}
+    assert decide(faint, hazy=lambda: False)[0].mode == "none"
+    assert decide(soft, hazy=lambda: False)[0].tasks == {Task.BLUR: 1.0}
+    assert decide({"haze": 1.0}, hazy=lambda: False)[0].tasks == {Task.HAZE: 1.0}, "nothing else is left"
 
 
 def test_the_network_is_asked_for_haze_only_if_it_matters() -> None:
-    assert decide({"haze": 0.1, "clean": 0.9}, hazy=pytest.fail).mode == "none"
-    assert decide({"haze": 0.001, "noise": 0.999}, hazy=pytest.fail).tasks == {Task.NOISE: 1.0}
+    assert decide({"haze": 0.1, "clean": 0.9}, hazy=pytest.fail)[0].mode == "none"
+    assert decide({"haze": 0.001, "noise": 0.999}, hazy=pytest.fail)[0].tasks == {Task.NOISE: 1.0}

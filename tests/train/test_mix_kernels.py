@@ -10,7 +10,7 @@ from torch import nn
 from mio_cli.arch import build_model
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.hub.folder import save_model
-from tools.mix_kernels import fit, mixed
+from tools.mix_kernels import alone, fit, of_size, put
 
 TINY = {"widths": (4, 6, 8), "encoder": (1, 1), "middle": 1, "decoder": (1, 1)}
 NOISE, JPEG = (CLASS_ORDER.index(task) for task in (Task.NOISE, Task.JPEG))
@@ -31,7 +31,8 @@ def test_each_kernel_is_what_its_run_has_trained(tmp_path: Path) -> None:
     torch.manual_seed(0)
     start = build_model("compact", **TINY).eval()
     runs = {task: trained_further(start, tmp_path / task) for task in (Task.NOISE, Task.JPEG)}
-    net = mixed(start, {task: str(tmp_path / task) for task in runs}).eval()
+    net = of_size(start, kernels=tuple(runs))
+    put(net, {task: str(tmp_path / task) for task in runs})
     x = torch.rand(2, 3, 16, 24)
     for index, run in enumerate([*runs.values(), start]):
         net.choice.read[-1].bias.data = 50 * torch.eye(3)[index]
@@ -43,7 +44,8 @@ def test_the_choice_is_fitted_to_what_codes_ask_for(tmp_path: Path) -> None:
     torch.manual_seed(0)
     start = build_model("compact", **TINY).eval()
     trained_further(start, tmp_path)
-    net = mixed(start, {Task.NOISE: str(tmp_path)})
+    net = of_size(start, kernels=("noise",))
+    put(net, {Task.NOISE: str(tmp_path)})
     told = net.prompt.encode_explicit(torch.tensor([NOISE, JPEG]))[0].detach()
     codes = told.repeat(40, 1) + 0.01 * torch.randn(80, told.shape[1])
     shares = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(40, 1)
@@ -52,3 +54,29 @@ def test_the_choice_is_fitted_to_what_codes_ask_for(tmp_path: Path) -> None:
         noise, jpeg = net.choice(told)[:, 0]
     assert noise > 0.9
     assert jpeg < 0.1
+
+
+def test_a_task_taken_out_trained_and_put_back_changes_no_other(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    start = build_model("compact", **TINY, kernels=("noise", "jpeg")).eval()
+    for name, parameter in start.named_parameters():
+        if "more" in name:
+            parameter.data.normal_(std=0.05)
+    single, x = alone(start, Task.JPEG), torch.rand(2, 3, 16, 24)
+    told = torch.eye(3)
+
+    def when(net: nn.Module, kernel: int) -> torch.Tensor:
+        net.choice.read[-1].bias.data = 50 * told[kernel]
+        with torch.no_grad():
+            return net(x)
+
+    before = [when(start, kernel) for kernel in range(3)]
+    with torch.no_grad():
+        torch.testing.assert_close(single(x), before[1], atol=1e-5, rtol=1e-5)
+    run = trained_further(single, tmp_path)
+    put(start, {Task.JPEG: str(tmp_path)})
+    noise, jpeg, common = (when(start, kernel) for kernel in range(3))
+    torch.testing.assert_close(noise, before[0])
+    torch.testing.assert_close(common, before[2])
+    with torch.no_grad():
+        torch.testing.assert_close(jpeg, run(x), atol=1e-5, rtol=1e-5)
