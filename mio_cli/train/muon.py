@@ -57,7 +57,11 @@ class Muon(torch.optim.AdamW):
         return super().step(closure)
 
     def _turn(self, kernel: Tensor, gradient: Tensor, rate: float) -> None:
-        momentum = self.state[kernel].setdefault("momentum", torch.zeros_like(kernel))
+        state = self.state[kernel]
+        if not state:
+            # AdamW looks for the number of steps in whatever state it loads.
+            state |= {"step": torch.tensor(0.0), "momentum": torch.zeros_like(kernel)}
+        momentum = state["momentum"]
         momentum.lerp_(gradient, 1 - MOMENTUM)
         update = gradient.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov
         scale = RMS * math.sqrt(max(update.shape))

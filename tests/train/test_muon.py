@@ -1,4 +1,4 @@
-"""Muon against its definition and, in a run, against itself interrupted (tests/train/test_training.py)."""
+"""Muon against its definition."""
 
 from __future__ import annotations
 

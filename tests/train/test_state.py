@@ -142,9 +142,14 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     assert same(whole, out)
 
 
-def test_stochastic_depth_is_resumed_exactly(photos: Path, tmp_path: Path) -> None:
-    recipe = load_recipe("swinir-M", profile="smoke", changes=["curriculum.final_period=4", "data.batch=4",
-                                                               "model.size.drop_path=0.9"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("swinir-M", "model.size.drop_path=0.9"), ("compact-M", 'optim.optimizer="muon"')],
+    ids=["stochastic depth", "muon"],
+)
+def test_it_is_resumed_exactly(photos: Path, tmp_path: Path, name: str, change: str) -> None:
+    changes = ["curriculum.final_period=4", "data.batch=4", change]
+    recipe = load_recipe(name, profile="smoke", changes=changes)
     Trainer(recipe, [photos], tmp_path / "whole").train()
     stopped = Trainer(recipe, [photos], tmp_path / "stopped", watch=lambda progress: stop(progress.iteration))
 
