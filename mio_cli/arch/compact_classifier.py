@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
 from mio_cli.arch.spec import ModelSpec
 
+HIDDEN = 128
+"""Features between what is seen and what is said of it."""
+
 
 @dataclass(frozen=True)
 class CompactClassifierConfig:
@@ -43,7 +46,11 @@ class CompactClassifier(nn.Module):
             layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers)
         self.levels = LevelEncoder()
-        self.head = nn.Linear(2 * config.widths[-1] + LEVEL_FEATURES, config.classes)
+        # A hidden layer, for "dark" looks different under noise.
+        features = 2 * config.widths[-1] + LEVEL_FEATURES
+        self.head = nn.Sequential(
+            nn.Linear(features, HIDDEN), nn.ReLU(inplace=True), nn.Linear(HIDDEN, config.classes)
+        )
 
     def logits(self, x: Tensor) -> Tensor:
         """B×3×H×W, or B×T×3×H×W tiles of the same photos, → B×classes, before the softmax."""

@@ -19,6 +19,16 @@ from mio_cli.degrade.common import Range, draw_integers, quantise
 
 CAPTURE_ORDER = UNDO_ORDER[::-1]
 
+COMPANIONS = (
+    (Task.LOWLIGHT, Task.NOISE),
+    (Task.LOWLIGHT, Task.JPEG),
+    (Task.HAZE, Task.RAIN),
+    (Task.BLUR, Task.NOISE),
+    (Task.NOISE, Task.JPEG),
+    (Task.SR, Task.JPEG),
+)
+"""Pairs of degradations that are often in one photo, in the order in which it collects them."""
+
 CameraForm = Callable[[Tensor, Generator], Tensor]
 """Degrades N×3×H×W in [0, 1] with parameters of its own."""
 
@@ -38,12 +48,19 @@ REACH = 10
 
 
 def random_chain(generator: Generator) -> Chain:
-    """One degradation in its camera form, or as often two different ones, each in that form or not."""
+    """One degradation in its camera form, or as often two different ones, each in that form or not.
+
+    Half of the pairs are those that real photos have.
+    """
     if _uniform(generator) < 0.5:
         [index] = draw_integers(0, len(_CAMERA) - 1, 1, generator)
         return (list(_CAMERA.items())[index],)
-    first, second = torch.randperm(len(CAPTURE_ORDER), generator=generator)[:2].sort().values.tolist()
-    tasks = CAPTURE_ORDER[first], CAPTURE_ORDER[second]
+    if _uniform(generator) < 0.5:
+        [index] = draw_integers(0, len(COMPANIONS) - 1, 1, generator)
+        tasks = COMPANIONS[index]
+    else:
+        first, second = torch.randperm(len(CAPTURE_ORDER), generator=generator)[:2].sort().values.tolist()
+        tasks = CAPTURE_ORDER[first], CAPTURE_ORDER[second]
     return tuple(
         (task, _CAMERA[task] if task in _CAMERA and _uniform(generator) < 0.5 else None) for task in tasks
     )

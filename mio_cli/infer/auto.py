@@ -109,25 +109,33 @@ def decide(
     seen, unseen = (
         _choose(_weighed(probabilities, HAZE_ODDS[answer]), adaptive, known) for answer in (True, False)
     )
-    if [(each.mode, each.tasks) for each in seen] == [(each.mode, each.tasks) for each in unseen]:
-        return _choose(probabilities, adaptive, known)
-    return _choose(_weighed(probabilities, HAZE_ODDS[hazy()]), adaptive, known)
+    chosen = _choose(probabilities, adaptive, known)
+    if (seen.mode, seen.tasks) != (unseen.mode, unseen.tasks):
+        chosen = _choose(_weighed(probabilities, HAZE_ODDS[hazy()]), adaptive, known)
+    pair = _pair(probabilities)
+    if chosen.mode != "adaptive" or not pair or not pair <= set(known):
+        return (chosen,)
+    if Task.HAZE in pair and hazy() is False:
+        return (chosen,)
+    return tuple(Decision("explicit", {task: 1.0}, probabilities) for task in UNDO_ORDER if task in pair)
 
 
-def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task]) -> Plan:
+def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task]) -> Decision:
     if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
-        return (Decision("none", probabilities=probabilities),)
-    best, second = sorted(CLASS_ORDER, key=lambda task: -probabilities.get(task, 0.0))[:2]
-    likely = probabilities[best]
-    if likely < CONFIDENT and adaptive:
-        less = probabilities.get(second, 0.0)
-        pair = {best, second}
-        if less < EACH or likely + less < PAIR or pair == TANGLED or not pair <= set(known):
-            return (Decision("adaptive", probabilities=probabilities),)
-        return tuple(Decision("explicit", {task: 1.0}, probabilities) for task in UNDO_ORDER if task in pair)
+        return Decision("none", probabilities=probabilities)
+    best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
+    if probabilities[best] < CONFIDENT and adaptive:
+        return Decision("adaptive", probabilities=probabilities)
     if best not in known:
-        return (Decision("none", probabilities=probabilities),)
-    return (Decision("explicit", {best: 1.0}, probabilities),)
+        return Decision("none", probabilities=probabilities)
+    return Decision("explicit", {best: 1.0}, probabilities)
+
+
+def _pair(probabilities: Mapping[str, float]) -> set[Task]:
+    """The two degradations of a photo that has two, by the classifier alone; else none."""
+    found = {task for task in CLASS_ORDER if probabilities.get(task, 0.0) >= EACH}
+    together = sum(probabilities[task] for task in found)
+    return found if len(found) == 2 and together >= PAIR and found != TANGLED else set()
 
 
 def _weighed(probabilities: Mapping[str, float], odds: float) -> Mapping[str, float]:

@@ -15,6 +15,8 @@ import mio_cli
 from mio_cli.arch import build_model
 from mio_cli.core.errors import UsageError, WeightsError
 from mio_cli.hub.folder import load_model, load_model_folder, save_model, verify_model
+from mio_cli.hub.locate import model_folder
+from mio_cli.hub.registry import registered
 
 
 @pytest.fixture
@@ -92,6 +94,10 @@ def test_verify_finds_weights_that_are_no_numbers(folder: Path) -> None:
     save_file(state, folder / "model.safetensors")
     with pytest.raises(WeightsError, match=r"conv_hr\.bias"):
         verify_model(str(folder))
+
+
+def test_the_family_name_may_be_left_out() -> None:
+    assert model_folder("small") == model_folder("mio-small") == registered()["mio-small"].folder
 
 
 def test_a_misspelt_folder_is_not_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,11 @@ def test_when_memory_runs_out_it_goes_on_with_less(photo: np.ndarray) -> None:
     assert np.abs(result - expected).max() < 2 / 255
 
 
+def test_the_larger_network_is_the_default_there() -> None:
+    assert Restorer().model == "mio-base"
+    assert Restorer(device="cpu").model == "mio-small"
+
+
 def test_the_classifier_says_there_what_it_says_on_the_cpu(noisy: np.ndarray) -> None:
     cpu, cuda = (Restorer(device=device).classify(noisy) for device in ("cpu", "cuda"))
     assert cuda == pytest.approx(cpu, abs=0.01)

@@ -136,6 +136,14 @@ def test_two_degradations_are_undone_one_after_the_other() -> None:
     assert decide({"noise": 0.5, "jpeg": 0.5})[0].mode == "adaptive", "compressed noise is another noise"
     assert decide({"noise": 0.5, "rain": 0.3, "blur": 0.2})[0].mode == "adaptive", "which two?"
     assert decide({"noise": 0.5, "rain": 0.5}, known={Task.NOISE})[0].mode == "adaptive"
+    rainy = {"rain": 0.55, "haze": 0.45}
+    assert [each.tasks for each in decide(rainy)] == [{Task.RAIN: 1.0}, {Task.HAZE: 1.0}]
+    assert decide(rainy, hazy=lambda: False)[0].tasks == {Task.RAIN: 1.0}
+
+
+def test_two_degradations_are_those_that_the_classifier_saw() -> None:
+    soft = {"blur": 0.9, "haze": 0.06, "clean": 0.04}
+    assert [each.mode for each in decide(soft, hazy=lambda: True)] == ["adaptive"], "not blur, then haze"
 
 
 def test_a_photo_that_may_be_clean_is_left_alone() -> None:

@@ -163,6 +163,21 @@ def test_fine_jpegs_are_clean_where_degradations_are_mixed(photos: Path) -> None
     assert 0.001 < max(differ) < 0.03
 
 
+def test_every_other_dark_photo_was_saved_as_a_fine_jpeg(photos: Path) -> None:
+    """A curve leaves at most 256 levels in all channels together; JPEG fills the gaps between them."""
+    patches = DegradedPatches(PhotoCache([photos], 64), patch=64, count=8, seed=0, mixed=1)
+    dark = CLASS_ORDER.index(Task.LOWLIGHT)
+    smooth = 0
+    for iteration in range(20):
+        batch = patches(iteration, 0, list(Task))
+        [row] = (batch.label[:7] == dark).nonzero()[:, 0].tolist()
+        # What one level of the clean photo became: the same for all its pixels, unless they were compressed.
+        clean, degraded = (x[row].mul(255).round().flatten().long() for x in (batch.clean, batch.degraded))
+        level = clean.mode().values
+        smooth += len(degraded[clean == level].unique()) > 1
+    assert 4 < smooth < 16
+
+
 def test_tiles_of_a_photo_share_its_degradation(photos: Path) -> None:
     patches = DegradedPatches(PhotoCache([photos], 64), patch=32, tiles=4, count=28, seed=0)
     batch = patches(0, 0, [Task.NOISE])
