@@ -13,6 +13,9 @@ from mio_cli.arch.spec import ModelSpec
 HIDDEN = 128
 """Features between what is seen and what is said of it."""
 
+SHADES = 16
+"""Parts of equal width that the range from black to white is cut into."""
+
 
 @dataclass(frozen=True)
 class CompactClassifierConfig:
@@ -47,7 +50,7 @@ class CompactClassifier(nn.Module):
         self.body = nn.Sequential(*layers)
         self.levels = LevelEncoder()
         # A hidden layer, for "dark" looks different under noise.
-        features = 2 * config.widths[-1] + LEVEL_FEATURES
+        features = 2 * config.widths[-1] + LEVEL_FEATURES + SHADES
         self.head = nn.Sequential(
             nn.Linear(features, HIDDEN), nn.ReLU(inplace=True), nn.Linear(HIDDEN, config.classes)
         )
@@ -61,7 +64,10 @@ class CompactClassifier(nn.Module):
         mean = features.mean(dim=everywhere)
         # The variance of a single position is zero, and the root's slope there is infinite.
         deviation = (features.var(dim=everywhere, unbiased=False) + 1e-6).sqrt()
-        return self.head(torch.cat([mean, deviation, self.levels(level_counts(x))], dim=1))
+        counts = level_counts(x)
+        # How much of the photo is how dark: normalised features of noise hardly show it.
+        shades = counts.unflatten(1, (SHADES, -1)).sum(dim=2) / counts.sum(dim=1, keepdim=True)
+        return self.head(torch.cat([mean, deviation, self.levels(counts), shades], dim=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x).softmax(dim=1)

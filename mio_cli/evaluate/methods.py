@@ -100,7 +100,7 @@ class ModelMethod:
         self.digest = f"{model_digest(reference)}/{form}"
         self.form = form
         prompts = prompt_modes(self.restorer.engine.net.config)
-        self.takes_task = "explicit" in prompts or "class" in prompts
+        self.takes_task = self.restorer.engine.takes_task
         able = [*((EXPLICIT, CLASSIFIED) if self.takes_task else ()), AUTO]
         able.append(ADAPTIVE if "adaptive" in prompts else PLAIN)
         if self.restorer.engine.needs_task:

@@ -21,9 +21,8 @@ from mio_cli.hub.registry import DEFAULT_CLASSIFIER
 from mio_cli.infer.engine import choose_device
 from mio_cli.infer.transfer import to_tensor
 
-CONFIDENT = 0.95
-"""From this probability on, auto trusts the classifier and uses the task's prompt. Where it errs most photos
-have two degradations, of which a task's prompt undoes one and the adaptive prompt something of both."""
+CONFIDENT = 0.75
+"""From this probability on, auto trusts the classifier and uses the task's prompt."""
 
 LEAVE_ALONE = 1 / 3
 """From this probability of clean on, auto leaves a photo alone. A needless change of a good photo is worse
@@ -40,7 +39,7 @@ paper's haze, and in clear photos, but for one of 12, at most 0.17."""
 HAZE_ODDS = {True: 12.0, False: 0.0, None: 1.0}
 """What the odds of haze are multiplied with if the network sees some, sees none, or does not tell."""
 
-PAIR, EACH = 0.9, 0.25
+PAIR, EACH = 0.9, 0.2
 """From these probabilities on, together and each, auto believes in two degradations in one photo. The
 classifier learns to give each of two half."""
 
@@ -95,6 +94,7 @@ def decide(
     *,
     adaptive: bool = True,
     known: Collection[Task] = CLASS_ORDER,
+    told: bool = True,
     hazy: Callable[[], bool | None] = lambda: None,
 ) -> Plan:
     """Perhaps clean: leave alone. Confident of one task or of two: these. Unsure: adaptive, or the likeliest.
@@ -105,19 +105,22 @@ def decide(
             soft photos and faint ones for hazy, and is unsure of many that are.
         known: tasks that the network can be told. A photo that needs another one is left alone too: told
             of a degradation that is not there, a network does harm.
+        told: whether the network can be told tasks at all. If not, it has nothing to do in a second pass.
     """
+    pair = _pair(probabilities) if told else set()
+    if pair and pair <= set(known) and not (Task.HAZE in pair and hazy() is False):
+        if pair != TANGLED:
+            return tuple(
+                Decision("explicit", {task: 1.0}, probabilities) for task in UNDO_ORDER if task in pair
+            )
+        if adaptive:
+            return (Decision("adaptive", probabilities=probabilities),)
     seen, unseen = (
         _choose(_weighed(probabilities, HAZE_ODDS[answer]), adaptive, known) for answer in (True, False)
     )
-    chosen = _choose(probabilities, adaptive, known)
-    if (seen.mode, seen.tasks) != (unseen.mode, unseen.tasks):
-        chosen = _choose(_weighed(probabilities, HAZE_ODDS[hazy()]), adaptive, known)
-    pair = _pair(probabilities)
-    if chosen.mode != "adaptive" or not pair or not pair <= set(known):
-        return (chosen,)
-    if Task.HAZE in pair and hazy() is False:
-        return (chosen,)
-    return tuple(Decision("explicit", {task: 1.0}, probabilities) for task in UNDO_ORDER if task in pair)
+    if (seen.mode, seen.tasks) == (unseen.mode, unseen.tasks):
+        return (_choose(probabilities, adaptive, known),)
+    return (_choose(_weighed(probabilities, HAZE_ODDS[hazy()]), adaptive, known),)
 
 
 def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task]) -> Decision:
@@ -135,7 +138,7 @@ def _pair(probabilities: Mapping[str, float]) -> set[Task]:
     """The two degradations of a photo that has two, by the classifier alone; else none."""
     found = {task for task in CLASS_ORDER if probabilities.get(task, 0.0) >= EACH}
     together = sum(probabilities[task] for task in found)
-    return found if len(found) == 2 and together >= PAIR and found != TANGLED else set()
+    return found if len(found) == 2 and together >= PAIR else set()
 
 
 def _weighed(probabilities: Mapping[str, float], odds: float) -> Mapping[str, float]:

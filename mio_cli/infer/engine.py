@@ -15,7 +15,7 @@ from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
-from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, task_prompt
+from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, takes_task, task_prompt
 from mio_cli.infer.survey import overview_of, survey
 from mio_cli.infer.tiles import BLEND, Span, padded, plan_axis, round_up
 from mio_cli.infer.transfer import Download, to_tensor
@@ -109,6 +109,11 @@ class Engine:
     def needs_task(self) -> bool:
         """Whether the network restores nothing unless a task is named."""
         return needs_task(self.net)
+
+    @property
+    def takes_task(self) -> bool:
+        """Whether the network can be told a task."""
+        return takes_task(self.net)
 
     @property
     def known_tasks(self) -> tuple[Task, ...]:

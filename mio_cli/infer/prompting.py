@@ -28,6 +28,12 @@ def needs_task(net: nn.Module) -> bool:
     return isinstance(net, PIP) or (isinstance(encoder, PromptEncoder) and encoder.mode == "explicit")
 
 
+def takes_task(net: nn.Module) -> bool:
+    """Whether ``net`` can be told a task."""
+    encoder = getattr(net, "prompt", None)
+    return isinstance(net, PIP) or (isinstance(encoder, PromptEncoder) and encoder.mode != "adaptive")
+
+
 def known_tasks(net: nn.Module) -> tuple[Task, ...]:
     """The tasks that ``net`` can be told, PIP's in the order of its classes.
 

@@ -168,6 +168,7 @@ class Restorer:
             probabilities,
             adaptive=not self.engine.needs_task,
             known=self.engine.known_tasks,
+            told=self.engine.takes_task,
             hazy=partial(self._hazy, photo),
         )
 

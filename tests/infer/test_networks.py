@@ -15,6 +15,7 @@ from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.hub.folder import save_model
 from mio_cli.hub.importer import import_checkpoint
 from mio_cli.infer.auto import decide
+from mio_cli.infer.prompting import takes_task
 from mio_cli.infer.restorer import Restorer
 from tests.arch.test_contracts import RESTORERS, build
 from tests.hub.checkpoints import checkpoint, prompt_file, recorded
@@ -123,7 +124,7 @@ def test_other_networks_are_refused(name: str, fields: dict[str, object], tmp_pa
 
 
 def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() -> None:
-    shares = {"noise": 0.7, "rain": 0.2, "clean": 0.1}
+    shares = {"noise": 0.7, "rain": 0.15, "clean": 0.15}
     assert decide(shares)[0].mode == "adaptive"
     (forced,) = decide(shares, adaptive=False)
     assert (forced.mode, forced.tasks) == ("explicit", {Task.NOISE: 1.0})
@@ -139,6 +140,13 @@ def test_two_degradations_are_undone_one_after_the_other() -> None:
     rainy = {"rain": 0.55, "haze": 0.45}
     assert [each.tasks for each in decide(rainy)] == [{Task.RAIN: 1.0}, {Task.HAZE: 1.0}]
     assert decide(rainy, hazy=lambda: False)[0].tasks == {Task.RAIN: 1.0}
+
+
+def test_a_network_that_takes_no_task_makes_one_pass() -> None:
+    [only] = decide({"rain": 0.55, "haze": 0.45}, told=False)
+    assert only.mode == "adaptive"
+    for mode, takes in ((None, False), ("adaptive", False), ("explicit", True)):
+        assert takes_task(build_model("srresnet", num_feat=4, num_block=1, prompt=mode)) is takes
 
 
 def test_two_degradations_are_those_that_the_classifier_saw() -> None:
