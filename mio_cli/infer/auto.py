@@ -24,6 +24,9 @@ from mio_cli.infer.transfer import to_tensor
 CONFIDENT = 0.75
 """From this probability on, auto trusts the classifier and uses the task's prompt."""
 
+CONFIDENT_OF_HAZE = 0.95
+"""The same for haze that is likely only because the network sees some."""
+
 LEAVE_ALONE = 1 / 3
 """From this probability of clean on, auto leaves a photo alone. A needless change of a good photo is worse
 than mild low light or thin haze left in, which are what is mistaken for clean."""
@@ -35,6 +38,10 @@ and compression."""
 HAZY = 0.2
 """Mean optical depth from which on a photo counts as hazy. The shipped network sees 0.29 or more in the
 paper's haze, and in clear photos, but for one of 12, at most 0.17."""
+
+HAZY_BESIDE = 0.33
+"""The same beside another degradation, whose own look the network may take for a veil: a pass for haze where
+there is none costs more than one for haze brings."""
 
 HAZE_ODDS = {True: 12.0, False: 0.0, None: 1.0}
 """What the odds of haze are multiplied with if the network sees some, sees none, or does not tell."""
@@ -95,39 +102,48 @@ def decide(
     adaptive: bool = True,
     known: Collection[Task] = CLASS_ORDER,
     told: bool = True,
-    hazy: Callable[[], bool | None] = lambda: None,
+    haziness: Callable[[], float | None] = lambda: None,
 ) -> Plan:
     """Perhaps clean: leave alone. Confident of one task or of two: these. Unsure: adaptive, or the likeliest.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
-        hazy: whether the network itself sees haze, if it can tell; asked if it matters. The classifier takes
-            soft photos and faint ones for hazy, and is unsure of many that are.
+        haziness: mean optical depth of the haze that the network itself sees, if it can tell; asked if it
+            matters. The classifier takes soft photos and faint ones for hazy, and is unsure of many that are.
         known: tasks that the network can be told. A photo that needs another one is left alone too: told
             of a degradation that is not there, a network does harm.
         told: whether the network can be told tasks at all. If not, it has nothing to do in a second pass.
     """
     pair = _pair(probabilities) if told else set()
-    if pair and pair <= set(known) and not (Task.HAZE in pair and hazy() is False):
+    if Task.HAZE in pair and (haziness() or 0.0) < HAZY_BESIDE:
+        pair = set()
+    if pair and pair <= set(known):
         if pair != TANGLED:
             return tuple(
                 Decision("explicit", {task: 1.0}, probabilities) for task in UNDO_ORDER if task in pair
             )
         if adaptive:
             return (Decision("adaptive", probabilities=probabilities),)
-    seen, unseen = (
-        _choose(_weighed(probabilities, HAZE_ODDS[answer]), adaptive, known) for answer in (True, False)
-    )
+    by_answer = {
+        answer: _choose(
+            _weighed(probabilities, odds), adaptive, known, CONFIDENT_OF_HAZE if answer else CONFIDENT
+        )
+        for answer, odds in HAZE_ODDS.items()
+    }
+    seen, unseen = by_answer[True], by_answer[False]
     if (seen.mode, seen.tasks) == (unseen.mode, unseen.tasks):
-        return (_choose(probabilities, adaptive, known),)
-    return (_choose(_weighed(probabilities, HAZE_ODDS[hazy()]), adaptive, known),)
+        return (by_answer[None],)
+    depth = haziness()
+    return (by_answer[None if depth is None else depth >= HAZY],)
 
 
-def _choose(probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task]) -> Decision:
+def _choose(
+    probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task], confident: float
+) -> Decision:
     if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
         return Decision("none", probabilities=probabilities)
     best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
-    if probabilities[best] < CONFIDENT and adaptive:
+    if probabilities[best] < confident and adaptive:
         return Decision("adaptive", probabilities=probabilities)
     if best not in known:
         return Decision("none", probabilities=probabilities)

@@ -17,7 +17,7 @@ from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.degrade.sr import resize
 from mio_cli.hub.folder import load_model
 from mio_cli.hub.registry import DEFAULT_CLASSIFIER, DEFAULT_MODEL, DEFAULT_ON_CUDA
-from mio_cli.infer.auto import HAZY, Decision, Plan, TaskClassifier, decide
+from mio_cli.infer.auto import Decision, Plan, TaskClassifier, decide
 from mio_cli.infer.engine import Advance, Engine, choose_device
 from mio_cli.infer.images import Array, ImageKind, as_kind_of, pictures_of
 
@@ -169,13 +169,8 @@ class Restorer:
             adaptive=not self.engine.needs_task,
             known=self.engine.known_tasks,
             told=self.engine.takes_task,
-            hazy=partial(self._hazy, photo),
+            haziness=partial(self.engine.haziness, photo),
         )
-
-    def _hazy(self, photo: Pixels) -> bool | None:
-        """Whether the network sees haze in a photo, if it tells."""
-        haziness = self.engine.haziness(photo)
-        return None if haziness is None else haziness >= HAZY
 
     def _follow(self, plan: Plan, photo: Pixels, advance: Advance, scale: int = 1) -> Pixels:
         """``photo`` after all passes, enlarged just before super-resolution."""

@@ -138,8 +138,10 @@ def test_two_degradations_are_undone_one_after_the_other() -> None:
     assert decide({"noise": 0.5, "rain": 0.3, "blur": 0.2})[0].mode == "adaptive", "which two?"
     assert decide({"noise": 0.5, "rain": 0.5}, known={Task.NOISE})[0].mode == "adaptive"
     rainy = {"rain": 0.55, "haze": 0.45}
-    assert [each.tasks for each in decide(rainy)] == [{Task.RAIN: 1.0}, {Task.HAZE: 1.0}]
-    assert decide(rainy, hazy=lambda: False)[0].tasks == {Task.RAIN: 1.0}
+    for seen, tasks in ((0.5, [{Task.RAIN: 1.0}, {Task.HAZE: 1.0}]), (0.1, [{Task.RAIN: 1.0}])):
+        assert [each.tasks for each in decide(rainy, haziness=lambda seen=seen: seen)] == tasks
+    [only] = decide({"rain": 0.72, "haze": 0.28}, haziness=lambda: 0.3)
+    assert only.mode == "adaptive", "more is asked than of haze alone, and it is not taken for haze either"
 
 
 def test_a_network_that_takes_no_task_makes_one_pass() -> None:
@@ -151,7 +153,7 @@ def test_a_network_that_takes_no_task_makes_one_pass() -> None:
 
 def test_two_degradations_are_those_that_the_classifier_saw() -> None:
     soft = {"blur": 0.9, "haze": 0.06, "clean": 0.04}
-    assert [each.mode for each in decide(soft, hazy=lambda: True)] == ["adaptive"], "not blur, then haze"
+    assert [each.mode for each in decide(soft, haziness=lambda: 0.5)] == ["adaptive"], "not blur, then haze"
 
 
 def test_a_photo_that_may_be_clean_is_left_alone() -> None:
@@ -162,13 +164,13 @@ def test_a_photo_that_may_be_clean_is_left_alone() -> None:
 def test_what_the_network_sees_of_haze_decides_where_the_classifier_is_unsure() -> None:
     faint, soft = {"haze": 0.7, "clean": 0.1, "blur": 0.2}, {"haze": 0.8, "clean": 0.004, "blur": 0.196}
     assert decide(faint)[0].mode == "adaptive"
-    assert decide(faint, hazy=lambda: None)[0].mode == "adaptive"
-    assert decide(faint, hazy=lambda: True)[0].tasks == {Task.HAZE: 1.0}
-    assert decide(faint, hazy=lambda: False)[0].mode == "none"
-    assert decide(soft, hazy=lambda: False)[0].tasks == {Task.BLUR: 1.0}
-    assert decide({"haze": 1.0}, hazy=lambda: False)[0].tasks == {Task.HAZE: 1.0}, "nothing else is left"
+    assert decide(faint, haziness=lambda: None)[0].mode == "adaptive"
+    assert decide(faint, haziness=lambda: 0.5)[0].tasks == {Task.HAZE: 1.0}
+    assert decide(faint, haziness=lambda: 0.1)[0].mode == "none"
+    assert decide(soft, haziness=lambda: 0.1)[0].tasks == {Task.BLUR: 1.0}
+    assert decide({"haze": 1.0}, haziness=lambda: 0.1)[0].tasks == {Task.HAZE: 1.0}, "nothing else is left"
 
 
 def test_the_network_is_asked_for_haze_only_if_it_matters() -> None:
-    assert decide({"haze": 0.1, "clean": 0.9}, hazy=pytest.fail)[0].mode == "none"
-    assert decide({"haze": 0.001, "noise": 0.999}, hazy=pytest.fail)[0].tasks == {Task.NOISE: 1.0}
+    assert decide({"haze": 0.1, "clean": 0.9}, haziness=pytest.fail)[0].mode == "none"
+    assert decide({"haze": 0.001, "noise": 0.999}, haziness=pytest.fail)[0].tasks == {Task.NOISE: 1.0}
