@@ -324,6 +324,25 @@ def test_the_examples_of_the_documentation_run(
     assert (tmp_path / "photo.restored.jpg").exists()
 
 
+@pytest.mark.parametrize("photo", ["chelsea", "astronaut"])
+def test_auto_undoes_two_degradations_one_after_the_other(photo: str) -> None:
+    """An enlarged photo that was saved as JPEG: two passes bring more than the adaptive one."""
+    good = getattr(skimage.data, photo)()[:256, :320].astype(np.float32) / 255
+    bad = degrade_by(
+        CHAINS["sr+jpeg"],
+        torch.from_numpy(good).permute(2, 0, 1)[None],
+        torch.Generator().manual_seed(1),
+    )
+    seen = np.ascontiguousarray(bad[0].permute(1, 2, 0).numpy())
+    restorer = Restorer()
+    restored = restorer.restore(seen)
+    assert [each.tasks for each in restored.passes] == [{Task.JPEG: 1.0}, {Task.SR: 1.0}]
+    adaptive = restorer.restore(seen, Request(adaptive=True)).photo
+    assert psnr(restored.photo, good) > psnr(adaptive, good) + 0.1 > psnr(seen, good)
+    told = restorer.restore(seen, Request.parse("sr,jpeg")).photo
+    assert np.array_equal(restored.photo, told)
+
+
 @pytest.mark.parametrize("photo", ["chelsea", "rocket"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_soft_photo_is_not_taken_for_a_hazy_one(photo: str, seed: int) -> None:
