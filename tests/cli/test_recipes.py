@@ -104,7 +104,7 @@ def test_a_copy_is_a_recipe_and_may_be_a_base(mio: Mio, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "key", "allowed"),
     [
-        ("[optim]\nlrr = 1", "optim.lrr", "allowed are: lr, eta_min"),
+        ("[optim]\nlrr = 1", "optim.lrr", "allowed are: optimizer, lr"),
         ("[optim]\nlr = -1.0", "optim.lr", "greater than 0"),
         ('[optim]\nlr = "1e-4"', "optim.lr", "valid number"),
         ("[data]\npatch = 1.5", "data.patch", "valid integer"),

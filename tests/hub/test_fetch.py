@@ -178,13 +178,13 @@ def test_the_registry_decides_which_weights_are_the_right_ones(hub: Hub, run: Ru
     registered = """
 import sys
 from mio_cli.core.errors import WeightsError
-from mio_cli.hub import locate
+from mio_cli.hub import locate, registry
 from mio_cli.hub.registry import Entry, sha256
 from pathlib import Path
 right = sha256(Path(sys.argv[1]) / "model.safetensors")
 for digest in (right, right[::-1]):
     entry = Entry("tiny", "A network for tests.", digest, source="hf:ann/tiny")
-    locate.registered = lambda: {"tiny": entry}
+    registry.registered = lambda: {"tiny": entry}
     try:
         print(locate.model_folder("tiny"))
     except WeightsError as error:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -110,8 +111,11 @@ def test_no_photo_has_a_name_on_the_disk(demo: Demo, noisy: np.ndarray, tmp_path
     path = f"/api/photos/{facts_of(demo, 'POST', '/api/photos', data)['id']}"
 
     def open_files() -> int:
-        links = (os.readlink(entry) for entry in Path(f"/proc/{demo.process.pid}/fd").iterdir())
-        return sum(str(demo.temporary) in link for link in links)
+        found = 0
+        for entry in Path(f"/proc/{demo.process.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed since it was listed
+                found += str(demo.temporary) in os.readlink(entry)
+        return found
 
     wait_until(lambda: facts_of(demo, "GET", path)["state"] == "done")
     assert [file for file in demo.temporary.rglob("*") if file.is_file()] == []
