@@ -29,11 +29,8 @@ def widened(value: Tensor, old: Tensor) -> Tensor:
     and biases of new channels.
     """
     value = value.clone() if value.ndim == 4 else torch.zeros_like(value)
-    if value.ndim == 4:
-        value[: len(old), old.shape[1] :] = 0
-        value[: len(old), : old.shape[1]] = old
-    else:
-        value[tuple(slice(length) for length in old.shape)] = old
+    value[: len(old)] = 0
+    value[tuple(slice(length) for length in old.shape)] = old
     return value
 
 

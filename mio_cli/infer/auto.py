@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -114,6 +115,7 @@ def decide(
             of a degradation that is not there, a network does harm.
         told: whether the network can be told tasks at all. If not, it has nothing to do in a second pass.
     """
+    haziness = cache(haziness)  # it looks at the whole photo
     pair = _pair(probabilities) if told else set()
     if Task.HAZE in pair and (haziness() or 0.0) < HAZY_BESIDE:
         pair = set()
