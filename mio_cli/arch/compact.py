@@ -18,6 +18,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.camera_blur import NUMBERS
 from mio_cli.arch.haze import HazeRemoval
 from mio_cli.arch.inverse_blur import MARGIN, InverseBlur
 from mio_cli.arch.kernels import KernelChoice, MixedConv2d
@@ -167,13 +168,15 @@ class CompactUNet(nn.Module):
 
     def as_a_whole(self, x: Tensor, code: PromptCode) -> Tensor:
         """What the code does to all of a photo alike, before the blocks: B×3×H×W → the same."""
-        x = self.tone(self.inverse_blur(x, code[0]), code[0])
+        features, *of_photo = code
         if self.clear is None:
-            return x
-        veil = code[1]
+            camera = features.new_zeros(len(features), NUMBERS)
+            return self.tone(self.inverse_blur(x, features, camera), features)
+        veil, camera = of_photo
+        x = self.tone(self.inverse_blur(x, features, camera), features)
         if veil.shape[-2:] != x.shape[-2:]:
             veil = F.interpolate(veil, x.shape[-2:], mode="bilinear")
-        return self.clear(x, code[0], veil)
+        return self.clear(x, features, veil)
 
     def _inject(self, level: int, features: Tensor, code: Tensor | None) -> Tensor:
         """Modulate before the blocks of a level, so that they can act on what the prompt says."""

@@ -14,10 +14,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.camera_blur import NUMBERS, CameraBlurReader
 from mio_cli.arch.haze import VEIL_FEATURES, HazeReader, overview, veil_features, window
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
 from mio_cli.arch.spec import PromptMode
-from mio_cli.arch.spectrum import FREQUENCIES, enlarged, power_sums, spectrum
+from mio_cli.arch.spectrum import (
+    FREQUENCIES,
+    enlarged,
+    plane_spectrum,
+    plane_sums,
+    power_sums,
+    spectrum,
+)
 
 PROMPT_SIZE = 128
 CODE_FEATURES = 64
@@ -26,7 +34,8 @@ SMALLEST_PHOTO = 5
 
 PromptCode = tuple[Tensor, ...]
 """What was found in a prompt: B×64 from each extractor of the network. With statistics of the photo there is
-one extractor, whose B×64 go on to B×196, and then comes the veil of haze, B×2×h×w over what is restored."""
+one extractor, whose B×64 go on to B×196; then come the veil of haze, B×2×h×w over what is restored, and the
+blur of a camera, B×7."""
 
 
 class PromptExtractor(nn.Module):
@@ -96,8 +105,9 @@ class PromptEncoder(nn.Module):
             is blank (black) as long as no task is named.
         extractors: how many ``F_ext`` the network has (published: one, or one for each scale).
         statistics: whether a photo's code goes on with what its histogram and its spectrum tell
-            (:mod:`mio_cli.arch.levels`, :mod:`mio_cli.arch.spectrum`), and with its veil of haze, summed up
-            and as it is (:mod:`mio_cli.arch.haze`). In the codes of prompt images all of these are 0.
+            (:mod:`mio_cli.arch.levels`, :mod:`mio_cli.arch.spectrum`), with its veil of haze, summed up
+            and as it is (:mod:`mio_cli.arch.haze`), and with the blur of its camera
+            (:mod:`mio_cli.arch.camera_blur`). In the codes of prompt images all of these are 0.
             Not published, and for one extractor.
 
     Attributes:
@@ -113,6 +123,7 @@ class PromptEncoder(nn.Module):
         explicit, adaptive = mode in ("explicit", "both"), mode in ("adaptive", "both")
         self.levels = LevelEncoder() if statistics and adaptive else None
         self.haze = HazeReader() if self.levels else None
+        self.camera_blur = CameraBlurReader() if self.levels else None
         statistics_features = LEVEL_FEATURES + FREQUENCIES + VEIL_FEATURES
         self.features = CODE_FEATURES + (statistics_features if self.levels else 0)
         before = CODE_FEATURES + LEVEL_FEATURES
@@ -128,8 +139,8 @@ class PromptEncoder(nn.Module):
             codes = tuple(extract(prompt[:, None]) for extract in self.explicit)
             if self.haze is None:
                 return codes
-            unveiled = prompt.new_zeros(len(prompt), 2, 1, 1)
-            return (F.pad(codes[0], (0, self.features - CODE_FEATURES)), unveiled)
+            unveiled, sharp = prompt.new_zeros(len(prompt), 2, 1, 1), prompt.new_zeros(len(prompt), NUMBERS)
+            return (F.pad(codes[0], (0, self.features - CODE_FEATURES)), unveiled, sharp)
         # A batch names at most eight different images, so each is looked at once and not once a sample.
         images = torch.cat([self.bank, torch.zeros_like(self.bank[:1])])
         return tuple(code[prompt] for code in self.encode_explicit(images))
@@ -150,8 +161,9 @@ class PromptEncoder(nn.Module):
             return codes
         if scene is None:
             scene = photo if photo.ndim == 4 else photo[:, 0]
-        frequencies = spectrum(*power_sums(enlarged(photo)))
-        return self.with_statistics(codes[0], level_counts(photo), frequencies, overview(scene))
+        large = enlarged(photo)
+        frequencies, plane = spectrum(*power_sums(large)), plane_spectrum(*plane_sums(large))
+        return self.with_statistics(codes[0], level_counts(photo), frequencies, plane, overview(scene))
 
     @staticmethod
     def _code_of_tiles(extract: PromptExtractor, photo: Tensor) -> Tensor:
@@ -159,13 +171,17 @@ class PromptEncoder(nn.Module):
         inner = extract.feature_map(photo.flatten(0, 1))[:, :, 1:-1, 1:-1]
         return inner.mean(dim=(2, 3)).unflatten(0, photo.shape[:2]).mean(dim=1)
 
-    def with_statistics(self, code: Tensor, counts: Tensor, frequencies: Tensor, scene: Tensor) -> PromptCode:
+    def with_statistics(
+        self, code: Tensor, counts: Tensor, frequencies: Tensor, plane: Tensor, scene: Tensor
+    ) -> PromptCode:
         """Codes of photos B×64, completed by what is seen in their counts of levels B×256, their spectra
-        B×65 and their overviews B×9×128×128."""
+        B×65 and, in both directions, B×128×65, and their overviews B×9×128×128."""
         assert self.levels is not None
         assert self.haze is not None
+        assert self.camera_blur is not None
         veil = self.haze(scene)
-        return (torch.cat([code, self.levels(counts), frequencies, veil_features(veil)], dim=1), veil)
+        whole = torch.cat([code, self.levels(counts), frequencies, veil_features(veil)], dim=1)
+        return whole, veil, self.camera_blur(plane)
 
     @staticmethod
     def over(code: PromptCode, place: Tensor, size: tuple[int, int]) -> PromptCode:

@@ -53,6 +53,9 @@ class DataTable(_Table):
     """Beside flips and turns: random parts of photos, reduced up to half size, channels in any order."""
     beyond: Annotated[float, Field(ge=0, le=1)] = 0.0
     """How often a task's samples are as strong as Out-Dis, which the paper never trains on."""
+    camera: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """How often a task's sample has the form that cameras or the web give, if there is one: sensor noise for
+    noise, a movement or a lens out of focus for blur. The paper has none."""
 
     @model_validator(mode="after")
     def _whole_shards(self) -> DataTable:

@@ -53,8 +53,8 @@ def random_chain(generator: Generator) -> Chain:
     Half of the pairs are those that real photos have.
     """
     if _uniform(generator) < 0.5:
-        [index] = draw_integers(0, len(_CAMERA) - 1, 1, generator)
-        return (list(_CAMERA.items())[index],)
+        [index] = draw_integers(0, len(CAMERA_FORMS) - 1, 1, generator)
+        return (list(CAMERA_FORMS.items())[index],)
     if _uniform(generator) < 0.5:
         [index] = draw_integers(0, len(COMPANIONS) - 1, 1, generator)
         tasks = COMPANIONS[index]
@@ -62,7 +62,7 @@ def random_chain(generator: Generator) -> Chain:
         first, second = torch.randperm(len(CAPTURE_ORDER), generator=generator)[:2].sort().values.tolist()
         tasks = CAPTURE_ORDER[first], CAPTURE_ORDER[second]
     return tuple(
-        (task, _CAMERA[task] if task in _CAMERA and _uniform(generator) < 0.5 else None) for task in tasks
+        (task, CAMERA_FORMS[task] if task in CAMERA_FORMS and _uniform(generator) < 0.5 else None) for task in tasks
     )
 
 
@@ -149,14 +149,14 @@ def night(x: Tensor, generator: Generator) -> Tensor:
     return x ** gamma.to(x)[:, None, None] * _between(0.6, 1, generator)
 
 
-_CAMERA: dict[Task, CameraForm] = {
+CAMERA_FORMS: dict[Task, CameraForm] = {
     Task.NOISE: sensor_noise,
     Task.BLUR: lens_or_hand,
     Task.SR: resized,
     Task.JPEG: saved_twice,
     Task.LOWLIGHT: night,
 }
-"""What :func:`random_chain` chooses from."""
+"""The forms that single degradations take in cameras and on the web."""
 
 CHAINS: dict[str, Chain] = {
     "haze+rain": ((Task.HAZE, None), (Task.RAIN, None)),

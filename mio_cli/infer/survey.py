@@ -14,7 +14,15 @@ from torch import Tensor
 from mio_cli.arch.haze import overview
 from mio_cli.arch.levels import LEVELS, level_counts
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptExtractor
-from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT, enlarged, power_sums, spectrum
+from mio_cli.arch.spectrum import (
+    FREQUENCIES,
+    SEGMENT,
+    enlarged,
+    plane_spectrum,
+    plane_sums,
+    power_sums,
+    spectrum,
+)
 from mio_cli.infer.tiles import padded
 from mio_cli.infer.transfer import to_tensor
 
@@ -78,6 +86,7 @@ class _Sums:
         zeros = partial(torch.zeros, dtype=torch.float64, device=device)
         self.features, self.places = zeros(len(encoder.adaptive), 1, CODE_FEATURES), 0
         self.levels, self.power, self.segments = zeros(1, LEVELS), zeros(1, 2, FREQUENCIES), zeros(2)
+        self.plane, self.squares = zeros(1, SEGMENT, FREQUENCIES), zeros(())
 
     def add(self, block: Tensor, rows: _Part, columns: _Part) -> None:
         """Look at a block, 1×3×H×W."""
@@ -89,14 +98,20 @@ class _Sums:
         if self.encoder.levels is not None:
             own = block[:, :, rows.own, columns.own]
             self.levels += level_counts(own)
-            power, segments = power_sums(enlarged(own))
+            own = enlarged(own)
+            power, segments = power_sums(own)
             self.power += power
             self.segments += segments
+            plane, squares = plane_sums(own)
+            self.plane += plane
+            self.squares += squares
 
     def code(self, photo: np.ndarray) -> PromptCode:
         """The code of all blocks together, and of the overview of their photo."""
         codes = tuple((self.features / self.places).float())
         if self.encoder.levels is None:
             return codes
-        frequencies, scene = spectrum(self.power, self.segments), overview_of(photo, self.levels.device)
-        return self.encoder.with_statistics(codes[0], self.levels.float(), frequencies.float(), scene)
+        frequencies = spectrum(self.power, self.segments).float()
+        plane = plane_spectrum(self.plane, self.squares).float()
+        scene = overview_of(photo, self.levels.device)
+        return self.encoder.with_statistics(codes[0], self.levels.float(), frequencies, plane, scene)

@@ -18,7 +18,7 @@ from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, degrade, draw
 from mio_cli.degrade.common import Range
 from mio_cli.degrade.haze import fallback_depth
-from mio_cli.degrade.mixed import degrade_by, random_chain
+from mio_cli.degrade.mixed import CAMERA_FORMS, degrade_by, random_chain
 from mio_cli.train.cache import PhotoCache
 
 CLEAN_INDEX = len(CLASS_ORDER)
@@ -211,6 +211,7 @@ class DegradedPatches(Patches):
         augment: whether to make more of few photos: patches from a random part of a photo, reduced up to
             half its size, with the colour channels in any order.
         beyond: how often a task's samples in a batch are Out-Dis instead of In-Dis, in [0, 1].
+        camera: how often a task's sample has its camera form (:data:`mio_cli.degrade.mixed.CAMERA_FORMS`) instead.
         device: where patches are degraded. Random numbers are drawn on the CPU, the same for every device.
         options: as for :class:`Patches`.
     """
@@ -222,11 +223,13 @@ class DegradedPatches(Patches):
         form: Form = "real",
         augment: bool = False,
         beyond: float = 0.0,
+        camera: float = 0.0,
         device: torch.device | None = None,
         **options: Any,  # noqa: ANN401 (see Patches)
     ) -> None:
         super().__init__(**options)
-        self.cache, self.form, self.augment, self.beyond = cache, form, augment, beyond
+        self.cache, self.form, self.augment = cache, form, augment
+        self.beyond, self.camera = beyond, camera
         self.device = device or torch.device("cpu")
 
     def _batch(self, label: Tensor, generator: Generator) -> Batch:
@@ -238,6 +241,10 @@ class DegradedPatches(Patches):
             rows = label == index
             degraded[rows] = self._degrade(CLASS_ORDER[index], clean[rows], depth[rows], generator)
         classes = [[index] for index in label.tolist()]
+        for row, [index] in enumerate(classes) if self.camera else ():
+            task = CLASS_ORDER[index] if index < CLEAN_INDEX else None
+            if task in CAMERA_FORMS and float(torch.rand((), generator=generator)) < self.camera:
+                degraded[row] = degrade_by(((task, CAMERA_FORMS[task]),), clean[row], generator)
         for row in (label == MIXED_INDEX).nonzero()[:, 0].tolist():
             chain = random_chain(generator)
             degraded[row] = degrade_by(chain, clean[row], generator, depth=depth[row])

@@ -11,13 +11,14 @@ judge.
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from common import between, codes, codes_of_tasks, descend, others, parts, progress, run
 from torch import Tensor
 
 from mio_cli.arch.compact import CompactUNet
-from mio_cli.arch.inverse_blur import InverseBlur, response
+from mio_cli.arch.inverse_blur import InverseBlur, along_axis, filtered, inverse_of_gaussian
 from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import blur
@@ -41,19 +42,21 @@ def blurred(net: CompactUNet, cache: PhotoCache, count: int) -> tuple[Tensor, Te
         kernel = draw_integers(*blur.KERNEL, 1, generator, step=2)
         seen = blur.apply(photo, {"sigma": torch.tensor([sigma]), "kernel": kernel.float()}, generator)
         truth = torch.tensor([sigma, float(kernel) // 2, 0.0])
-        truth[2] = best_noise(net.inverse_blur, seen, photo, truth)
+        truth[2] = best_noise(seen, photo, truth)
         found.append((codes(net, seen), truth))
         progress(len(found), count)
     return torch.stack([code for code, _ in found]), torch.stack([truth for _, truth in found])
 
 
-def best_noise(net: InverseBlur, seen: Tensor, photo: Tensor, truth: Tensor) -> float:
+def best_noise(seen: Tensor, photo: Tensor, truth: Tensor) -> float:
     """With what noise, of eight, the filter comes nearest to the photo in its middle: its logarithm."""
     top, left = ((side - 192) // 2 for side in photo.shape[2:])
     middle, clean = (x[..., top : top + 192, left : left + 192] for x in (seen, photo))
     sigma, radius = truth[:1, None], truth[1:2, None]
     errors = [
-        (net.filtered(middle, sigma, radius, noise[None, None]).clamp(0, 1) - clean)[..., 16:-16, 16:-16]
+        (filtered(middle, partial(inverse_of_gaussian, sigma, radius, noise[None, None])).clamp(0, 1) - clean)[
+            ..., 16:-16, 16:-16
+        ]
         for noise in NOISES
     ]
     return float(
@@ -64,7 +67,7 @@ def best_noise(net: InverseBlur, seen: Tensor, photo: Tensor, truth: Tensor) -> 
 def gains(net: InverseBlur, code: Tensor) -> Tensor:
     """What the filter makes of each frequency, N×65, as far as it is believed."""
     sigma, radius, noise = net.blur(code)
-    kept = response(sigma, radius, FREQUENCY)
+    kept = along_axis(sigma, radius, FREQUENCY)
     return 1 + net.believe(code).sigmoid() * (kept / (kept.square() + noise * FREQUENCY.square()) - 1)
 
 
@@ -76,14 +79,14 @@ def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
     told = codes_of_tasks(net)[CLASS_ORDER.index(Task.BLUR)]
     reader, before = net.inverse_blur, copy.deepcopy(net.inverse_blur)
     sigma, radius, noise = truth.split(1, dim=1)
-    kept = response(sigma, radius, FREQUENCY)
+    kept = along_axis(sigma, radius, FREQUENCY)
     cut_off = radius < 2.5 * sigma  # else hardly anything shows where the kernel ends
 
     def loss() -> Tensor:
         rows, more = torch.randint(len(code), (64,)), torch.randint(len(other), (64,))
         seen = code[rows] + told * (torch.rand(64, 1) < 0.5)
         found = reader.blur(seen)
-        off = 10 * (response(*found[:2], FREQUENCY) - kept[rows]).abs().mean(dim=1, keepdim=True)
+        off = 10 * (along_axis(*found[:2], FREQUENCY) - kept[rows]).abs().mean(dim=1, keepdim=True)
         off = off + 0.3 * (found[0] / sigma[rows]).log().abs() + 0.1 * (found[2].log() - noise[rows]).abs()
         off = off + 0.1 * (found[1] - radius[rows]).abs() * cut_off[rows]
         doubt = -torch.nn.functional.logsigmoid(reader.believe(seen))
