@@ -43,9 +43,9 @@ class CameraBlurReader(nn.Module):
     def forward(self, spectrum: Tensor) -> Tensor:
         device = "cpu" if spectrum.is_meta else spectrum.device.type
         with torch.autocast(device, enabled=False):  # a tenth of a pixel counts
-            kind, radius, half, twice, noise = self.tell(
-                self.look(spectrum.float()[:, None]).relu()
-            ).split((3, 1, 1, 2, 2), dim=1)
+            kind, radius, half, twice, noise = self.tell(self.look(spectrum.float()[:, None]).relu()).split(
+                (3, 1, 1, 2, 2), dim=1
+            )
         # A direction and its opposite are one line, so that twice the angle goes round once.
         across, along = F.normalize(twice, dim=1, eps=1e-4).flip(1).chunk(2, dim=1)
         return torch.cat(
@@ -84,9 +84,16 @@ def line(half: Tensor, angle: Tensor) -> Tensor:
 
 def response(kernel: Tensor, height: int, width: int) -> Tensor:
     """How much of each frequency symmetric kernels B×21×21 keep: B×``height``×``width/2 + 1``, real."""
-    reach = kernel.shape[-1] // 2
-    plane = F.pad(kernel, (0, max(0, width - kernel.shape[-1]), 0, max(0, height - kernel.shape[-2])))
-    return torch.fft.rfft2(plane.roll((-reach, -reach), dims=(1, 2)), s=(height, width)).real
+    offsets = torch.arange(-REACH, REACH + 1.0, device=kernel.device)
+    rows, columns = (
+        2 * torch.pi * frequencies[:, None] * offsets
+        for frequencies in (
+            torch.fft.fftfreq(height, device=kernel.device), torch.fft.rfftfreq(width, device=kernel.device)
+        )
+    )  # fmt: skip
+    device = "cpu" if kernel.is_meta else kernel.device.type
+    with torch.autocast(device, enabled=False):  # half precision is not enough near zeros
+        return rows.cos() @ kernel @ columns.cos().T - rows.sin() @ kernel @ columns.sin().T
 
 
 def wiener(kept: Tensor, noise: Tensor, height: int, width: int) -> Tensor:

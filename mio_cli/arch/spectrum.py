@@ -45,7 +45,7 @@ def spectrum(sums: Tensor, counts: Tensor) -> Tensor:
 
 
 def plane_sums(photo: Tensor) -> tuple[Tensor, Tensor]:
-    """Power of the grey squares of B×…×3×H×W, of 128 pixels a side, in both directions: B×128×65, and how many.
+    """Power of the grey squares of B×…×3×H×W, 128 pixels a side, in both directions: B×128×65, and how many.
 
     Rows and columns alone do not show a movement at an angle. Incomplete squares are not looked at.
     """

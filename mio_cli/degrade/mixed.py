@@ -62,7 +62,8 @@ def random_chain(generator: Generator) -> Chain:
         first, second = torch.randperm(len(CAPTURE_ORDER), generator=generator)[:2].sort().values.tolist()
         tasks = CAPTURE_ORDER[first], CAPTURE_ORDER[second]
     return tuple(
-        (task, CAMERA_FORMS[task] if task in CAMERA_FORMS and _uniform(generator) < 0.5 else None) for task in tasks
+        (task, CAMERA_FORMS[task] if task in CAMERA_FORMS and _uniform(generator) < 0.5 else None)
+        for task in tasks
     )
 
 

@@ -47,6 +47,10 @@ there is none costs more than one for haze brings."""
 HAZE_ODDS = {True: 12.0, False: 0.0, None: 1.0}
 """What the odds of haze are multiplied with if the network sees some, sees none, or does not tell."""
 
+BLURRED_BY_CAMERA = 0.9
+"""How sure the network must be that a lens or a movement blurred a photo. It knows the pattern that these
+leave in a spectrum; the classifier takes such photos for hazy, small or clean, too."""
+
 PAIR, EACH = 0.9, 0.2
 """From these probabilities on, together and each, auto believes in two degradations in one photo. The
 classifier learns to give each of two half."""
@@ -104,17 +108,23 @@ def decide(
     known: Collection[Task] = CLASS_ORDER,
     told: bool = True,
     haziness: Callable[[], float | None] = lambda: None,
+    camera_blur: Callable[[], float | None] = lambda: None,
 ) -> Plan:
-    """Perhaps clean: leave alone. Confident of one task or of two: these. Unsure: adaptive, or the likeliest.
+    """Blurred by a camera: blur. Perhaps clean: leave alone. Confident of one task or of two: these.
+
+    Unsure: adaptive, or the likeliest.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
         haziness: mean optical depth of the haze that the network itself sees, if it can tell; asked if it
             matters. The classifier takes soft photos and faint ones for hazy, and is unsure of many that are.
+        camera_blur: how sure the network is that a lens or a movement blurred the photo, if it can tell.
         known: tasks that the network can be told. A photo that needs another one is left alone too: told
             of a degradation that is not there, a network does harm.
         told: whether the network can be told tasks at all. If not, it has nothing to do in a second pass.
     """
+    if (camera_blur() or 0.0) >= BLURRED_BY_CAMERA:
+        return (Decision("explicit", {Task.BLUR: 1.0}, probabilities),)
     haziness = cache(haziness)  # it looks at the whole photo
     pair = _pair(probabilities) if told else set()
     if Task.HAZE in pair and (haziness() or 0.0) < HAZY_BESIDE:

@@ -170,6 +170,7 @@ class Restorer:
             known=self.engine.known_tasks,
             told=self.engine.takes_task,
             haziness=partial(self.engine.haziness, photo),
+            camera_blur=partial(self.engine.camera_blur, photo),
         )
 
     def _follow(self, plan: Plan, photo: Pixels, advance: Advance, scale: int = 1) -> Pixels:

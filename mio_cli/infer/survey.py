@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mio_cli.arch.camera_blur import CameraBlurReader
 from mio_cli.arch.haze import overview
 from mio_cli.arch.levels import LEVELS, level_counts
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptExtractor
@@ -63,6 +64,17 @@ def overview_of(photo: np.ndarray, device: torch.device) -> Tensor:
     """The whole of a photo H×W×3 float32 in 1×9×128×128; reduced where it lies, without a copy of it all."""
     writable = np.require(photo, requirements=["C", "W"])  # or torch warns
     return overview(torch.from_numpy(writable).permute(2, 0, 1)[None]).to(device)
+
+
+def camera_blur_of(reader: CameraBlurReader, photo: np.ndarray, device: torch.device) -> Tensor:
+    """What the reader of an encoder says of a photo H×W×3 float32: 1×7."""
+    sums, count = torch.zeros(1, SEGMENT, FREQUENCIES, dtype=torch.float64, device=device), 0
+    for rows, columns in product(*map(_parts, photo.shape[:2])):
+        block = to_tensor([photo[rows.seen, columns.seen]], device)[:, :, rows.own, columns.own]
+        power, squares = plane_sums(enlarged(block))
+        sums += power
+        count += int(squares)
+    return reader(plane_spectrum(sums, torch.tensor(count, device=device)).float())
 
 
 def _parts(length: int) -> Iterator[_Part]:

@@ -211,7 +211,7 @@ class DegradedPatches(Patches):
         augment: whether to make more of few photos: patches from a random part of a photo, reduced up to
             half its size, with the colour channels in any order.
         beyond: how often a task's samples in a batch are Out-Dis instead of In-Dis, in [0, 1].
-        camera: how often a task's sample has its camera form (:data:`mio_cli.degrade.mixed.CAMERA_FORMS`) instead.
+        camera: how often a task's sample has its form of :data:`mio_cli.degrade.mixed.CAMERA_FORMS` instead.
         device: where patches are degraded. Random numbers are drawn on the CPU, the same for every device.
         options: as for :class:`Patches`.
     """

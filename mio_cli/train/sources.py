@@ -45,8 +45,8 @@ def open_patches(
     if not any(task_folders(source) for source in sources):
         cache = PhotoCache(sources, data.patch)
         patches = DegradedPatches(
-            cache, form=data.form, augment=data.augment, beyond=data.beyond, camera=data.camera, device=device,
-            **options,
+            cache, form=data.form, augment=data.augment, beyond=data.beyond, camera=data.camera,
+            device=device, **options,
         )  # fmt: skip
         return patches, len(cache), cache.skipped
     if len(sources) > 1:

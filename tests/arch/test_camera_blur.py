@@ -1,4 +1,4 @@
-"""Blurs of lenses and hands: kernels against known responses, filters against OpenCV, readings of real photos."""
+"""Blurs of lenses and hands: kernels against known responses, filters against OpenCV, readings of photos."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ def test_a_known_blur_is_undone(photo: np.ndarray, sigma: float, kernel: int) ->
     blurred = cv2.GaussianBlur(photo, (kernel, kernel), sigma, borderType=cv2.BORDER_REFLECT_101)
     blurred = np.round(blurred * 255) / 255
     with torch.no_grad():
-        sharp = told(sigma, kernel // 2)(to_tensor(blurred), torch.zeros(1, 4), SHARP)[0].permute(1, 2, 0).numpy()
+        sharp = (
+            told(sigma, kernel // 2)(to_tensor(blurred), torch.zeros(1, 4), SHARP)[0].permute(1, 2, 0).numpy()
+        )
     assert psnr(sharp.clip(0, 1), photo) > psnr(blurred, photo) + 4
     border = np.concatenate([(sharp - photo)[:8].ravel(), (sharp - photo)[-8:].ravel()])
     assert np.abs(border).mean() < 3 * np.abs(sharp - photo).mean(), "no ringing from the opposite border"

@@ -174,3 +174,9 @@ def test_what_the_network_sees_of_haze_decides_where_the_classifier_is_unsure() 
 def test_the_network_is_asked_for_haze_only_if_it_matters() -> None:
     assert decide({"haze": 0.1, "clean": 0.9}, haziness=pytest.fail)[0].mode == "none"
     assert decide({"haze": 0.001, "noise": 0.999}, haziness=pytest.fail)[0].tasks == {Task.NOISE: 1.0}
+
+
+def test_a_blur_that_the_network_recognises_is_undone_whatever_the_classifier_takes_it_for() -> None:
+    for probabilities in ({"haze": 0.98, "clean": 0.02}, {"clean": 0.9, "blur": 0.1}):
+        assert decide(probabilities, camera_blur=lambda: 0.97)[0].tasks == {Task.BLUR: 1.0}
+        assert decide(probabilities, camera_blur=lambda: 0.5) == decide(probabilities)

@@ -262,3 +262,30 @@ def test_some_samples_are_stronger_than_the_paper_trains_on(photos: Path) -> Non
     some, always = exponents(0.5), exponents(1)
     assert always.min() > 2.9
     assert 0.2 < (some > 3.05).float().mean() < 0.8
+
+
+def test_some_samples_have_the_form_of_cameras(tmp_path: Path) -> None:
+    """Of noise: more of it where there is more light."""
+    photo = np.full((64, 64, 3), 60, np.uint8)
+    photo[:, 32:] = 200
+    Image.fromarray(photo).save(tmp_path / "halves.png")
+    cache = PhotoCache([tmp_path], 32)
+
+    def more_in_the_light(camera: float) -> Tensor:
+        """Of each patch: the standard deviation in the light half over that in the dark one."""
+        patches = DegradedPatches(cache, patch=32, count=6, seed=0, camera=camera)
+        batches = [patches(number, 0, (Task.NOISE,)) for number in range(12)]
+        ratios = []
+        for batch in batches:
+            for noisy, clean in zip(batch.degraded, batch.clean, strict=True):
+                light = clean > 0.5
+                if 0.2 < light.float().mean() < 0.8:
+                    noise = noisy - clean
+                    ratios.append(noise[light].std() / noise[~light].std())
+        return torch.stack(ratios)
+
+    never, always = more_in_the_light(0), more_in_the_light(1)
+    assert (never - 1).abs().max() < 0.2
+    assert always.median() > 1.2
+    some = (more_in_the_light(0.5) > 1.1).float().mean()
+    assert 0.2 < some < 0.8

@@ -2,66 +2,65 @@
 
     python tools/readers/blur.py START --data photos/ -o runs/blur
 
-For parts of photos that are blurred by known Gaussians, a third of them wider than In-Dis, the right
-answers are known; that for the noise is found by trying eight levels. All else shall be filtered as START
-does it. Then `mio train --recipe mio-small-whole` goes on from the result, with the photo as the only
-judge.
+For parts of photos that are blurred by known Gaussians, a third of them wider than In-Dis, the loss is what
+the inverse would leave of the error, which their spectra tell. All else shall be filtered as START does it.
+Then `mio train --recipe mio-small-whole` goes on from the result, with the photo as the only judge.
 """
 
 from __future__ import annotations
 
 import copy
-from functools import partial
 
 import torch
-from common import between, codes, codes_of_tasks, descend, others, parts, progress, run
+from common import (
+    between,
+    codes,
+    codes_of_tasks,
+    descend,
+    error_left,
+    others,
+    parts,
+    power,
+    progress,
+    run,
+    unpredictable,
+)
 from torch import Tensor
 
 from mio_cli.arch.compact import CompactUNet
-from mio_cli.arch.inverse_blur import InverseBlur, along_axis, filtered, inverse_of_gaussian
+from mio_cli.arch.inverse_blur import InverseBlur, along_axis, inverse_of_gaussian
 from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import blur
 from mio_cli.degrade.common import draw_integers
 from mio_cli.train.cache import PhotoCache
 
-NOISES = torch.tensor([1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1])
 WIDE = 0.3
 """Share of blurs with a deviation of Out-Dis."""
 
 FREQUENCY = torch.arange(FREQUENCIES) / SEGMENT
-ROUNDS = 300
+BATCH, ROUNDS = 64, 60
 
 
 @torch.no_grad()
-def blurred(net: CompactUNet, cache: PhotoCache, count: int) -> tuple[Tensor, Tensor]:
-    """Codes N×F of blurred parts of photos, and what blurred them, N×3: σ, radius, and ln of the noise."""
+def blurred(net: CompactUNet, cache: PhotoCache, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Codes N×F of blurred parts of photos, what blurred them, N×2 (σ and radius), and the power of the parts
+    themselves, N×128×65."""
     generator, found = torch.Generator().manual_seed(1), []
     for photo in parts(cache, count, (448, 448), generator):
         sigma = between(3, 5, generator) if between(0, 1, generator) < WIDE else between(1, 3, generator)
         kernel = draw_integers(*blur.KERNEL, 1, generator, step=2)
         seen = blur.apply(photo, {"sigma": torch.tensor([sigma]), "kernel": kernel.float()}, generator)
-        truth = torch.tensor([sigma, float(kernel) // 2, 0.0])
-        truth[2] = best_noise(seen, photo, truth)
-        found.append((codes(net, seen), truth))
+        found.append((codes(net, seen), torch.tensor([sigma, float(kernel) // 2]), power(photo)))
         progress(len(found), count)
-    return torch.stack([code for code, _ in found]), torch.stack([truth for _, truth in found])
+    code, truth, sharp = map(torch.stack, zip(*found, strict=True))
+    return code, truth, sharp
 
 
-def best_noise(seen: Tensor, photo: Tensor, truth: Tensor) -> float:
-    """With what noise, of eight, the filter comes nearest to the photo in its middle: its logarithm."""
-    top, left = ((side - 192) // 2 for side in photo.shape[2:])
-    middle, clean = (x[..., top : top + 192, left : left + 192] for x in (seen, photo))
-    sigma, radius = truth[:1, None], truth[1:2, None]
-    errors = [
-        (filtered(middle, partial(inverse_of_gaussian, sigma, radius, noise[None, None])).clamp(0, 1) - clean)[
-            ..., 16:-16, 16:-16
-        ]
-        for noise in NOISES
-    ]
-    return float(
-        NOISES[min(range(len(NOISES)), key=lambda index: float(errors[index].square().mean()))].log()
-    )
+def response(sigma: Tensor, radius: Tensor) -> Tensor:
+    """What a blur keeps of each frequency, both B×1 → B×128×65."""
+    rows, columns = torch.fft.fftfreq(SEGMENT), torch.fft.rfftfreq(SEGMENT)
+    return along_axis(sigma, radius, rows)[:, :, None] * along_axis(sigma, radius, columns)[:, None]
 
 
 def gains(net: InverseBlur, code: Tensor) -> Tensor:
@@ -73,28 +72,28 @@ def gains(net: InverseBlur, code: Tensor) -> Tensor:
 
 def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
     """Read the blur of ``count`` parts of photos, and all else as before."""
-    code, truth = blurred(net, cache, count)
+    code, truth, sharp = blurred(net, cache, count)
     other, _, word = others(net, cache, count // 2, Task.BLUR, seed=2)
     other = torch.cat([other, other + word])
     told = codes_of_tasks(net)[CLASS_ORDER.index(Task.BLUR)]
     reader, before = net.inverse_blur, copy.deepcopy(net.inverse_blur)
-    sigma, radius, noise = truth.split(1, dim=1)
-    kept = along_axis(sigma, radius, FREQUENCY)
-    cut_off = radius < 2.5 * sigma  # else hardly anything shows where the kernel ends
 
     def loss() -> Tensor:
-        rows, more = torch.randint(len(code), (64,)), torch.randint(len(other), (64,))
-        seen = code[rows] + told * (torch.rand(64, 1) < 0.5)
-        found = reader.blur(seen)
-        off = 10 * (along_axis(*found[:2], FREQUENCY) - kept[rows]).abs().mean(dim=1, keepdim=True)
-        off = off + 0.3 * (found[0] / sigma[rows]).log().abs() + 0.1 * (found[2].log() - noise[rows]).abs()
-        off = off + 0.1 * (found[1] - radius[rows]).abs() * cut_off[rows]
+        rows, more = torch.randint(len(code), (BATCH,)), torch.randint(len(other), (BATCH,))
+        seen = code[rows] + told * (torch.rand(BATCH, 1) < 0.5)
+        sigma, radius = truth[rows].split(1, dim=1)
+        kept, found = response(sigma, radius), reader.blur(seen)
+        noise = unpredictable(sharp[rows], kept, torch.zeros(BATCH, 1))
+        left = error_left(sharp[rows], kept, noise, inverse_of_gaussian(*found, SEGMENT, SEGMENT))
+        cut_off = radius < 2.5 * sigma  # else hardly anything shows where the kernel ends
+        off = 0.3 * (found[0] / sigma).log().abs() + 0.1 * (found[1] - radius).abs() * cut_off
         doubt = -torch.nn.functional.logsigmoid(reader.believe(seen))
         with torch.no_grad():
             same = gains(before, other[more])
-        return off.mean() + 0.1 * doubt.mean() + 5 * (gains(reader, other[more]) - same).abs().mean()
+        unwanted = 5 * (gains(reader, other[more]) - same).abs().mean()
+        return left.mean() + off.mean() + 0.1 * doubt.mean() + unwanted
 
-    descend([reader], loss, ROUNDS * len(code) // 64, 3e-3, decay=3e-4)
+    descend([reader.read, reader.believe], loss, ROUNDS * len(code) // BATCH, 3e-3, decay=3e-4)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python tools/readers/camera_blur.py START --data photos/ -o runs/camera
 
-A blur multiplies the spectrum of a photo by a known response. So spectra of sharp photos are all that it takes
-for any number of blurred ones, and what an inverse would leave of the error is known without inverting
+A blur multiplies the spectrum of a photo by a known response. So spectra of sharp photos are all that it
+takes for any number of blurred ones, and what an inverse would leave of the error is known without inverting
 anything: that is the loss. Photos with other damage shall be left as they are.
 """
 
@@ -12,12 +12,26 @@ from __future__ import annotations
 import math
 
 import torch
-from common import between, codes_of_tasks, descend, others, parts, progress, run
+from common import (
+    between,
+    codes,
+    codes_of_tasks,
+    descend,
+    error,
+    error_left,
+    others,
+    parts,
+    power,
+    progress,
+    run,
+    uniform,
+    unpredictable,
+)
 from torch import Generator, Tensor
 
 from mio_cli.arch.camera_blur import CameraBlurReader, disc, line, response, wiener
 from mio_cli.arch.compact import CompactUNet
-from mio_cli.arch.spectrum import FREQUENCIES, PLANE_ENERGY, SEGMENT, plane_spectrum, plane_sums
+from mio_cli.arch.spectrum import PLANE_ENERGY, SEGMENT, plane_spectrum
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import degrade, draw
 from mio_cli.degrade.mixed import degrade_by, lens_or_hand, random_chain
@@ -28,14 +42,11 @@ SIDE = (512, 512)
 BATCH, OTHERS = 48, 16
 STEPS = 12000
 
-ROUNDING = 1 / 12 / 255**2
-"""Variance of what 8 bits take from each channel."""
-
 GRAIN = 8 / 255
 """Standard deviation of the strongest noise beside a blur, half of the photos have none."""
 
-UNSEEN, NEARLY_SAME = 1e-6, 3e-6
-"""Squared errors that do not matter: of a restored photo, and of one that shall stay as it is."""
+NEARLY_SAME = 3e-6
+"""Squared error that does not matter in a photo that shall stay as it is."""
 
 RADIUS, HALF = (0.8, 4.3), (1.2, 8.5)
 """In pixels, a little beyond what :func:`mio_cli.degrade.mixed.lens_or_hand` draws."""
@@ -44,12 +55,6 @@ KIND, NUMBER = 0.1, 0.3
 """What naming the blur and its size counts beside the error that is left."""
 
 NONE, DISC, LINE = 0, 1, 2
-
-
-def power(photo: Tensor) -> Tensor:
-    """Mean power of the squares of a photo at each frequency, 128×65, per pixel."""
-    sums, count = plane_sums(photo)
-    return sums[0] / count / PLANE_ENERGY
 
 
 def otherwise_damaged(photo: Tensor, generator: Generator) -> Tensor:
@@ -88,17 +93,6 @@ def some(spectra: Tensor, count: int) -> Tensor:
     return found
 
 
-def uniform(count: int, low: float, high: float) -> Tensor:
-    return low + (high - low) * torch.rand(count, 1)
-
-
-def error(power: Tensor) -> Tensor:
-    """Mean square of what has this power, B×128×65 → B."""
-    twice = torch.full((FREQUENCIES,), 2.0)
-    twice[[0, -1]] = 1
-    return (power * twice).sum(dim=(1, 2)) / SEGMENT**2
-
-
 def gain(numbers: Tensor) -> Tensor:
     """What the inverse makes of each frequency, B×128×65."""
     lens, hand, radius, half, angle, *noises = numbers.split(1, dim=1)
@@ -126,7 +120,7 @@ def train_reader(reader: CameraBlurReader, sharp: Tensor, damaged: Tensor, steps
         for which, kernel in ((DISC, disc(radius)), (LINE, line(half, angle))):
             kept[kind == which] = response(kernel[kind == which], SEGMENT, SEGMENT)
         grain = GRAIN * uniform(BATCH, 0, 1).square() * (torch.rand(BATCH, 1) < 0.5)
-        noise = ((ROUNDING + grain.square()) / 3)[:, :, None]  # grey is a mean of three channels
+        noise = unpredictable(photo, kept, grain)
         squares = torch.randint(4, 17, (BATCH, 1, 1)).float().expand_as(photo)
         scattered = torch.distributions.Gamma(squares, squares).sample()
         blurred = photo * kept.square() + noise * scattered
@@ -134,11 +128,9 @@ def train_reader(reader: CameraBlurReader, sharp: Tensor, damaged: Tensor, steps
 
         found = reader(seen(torch.cat([blurred, other])))
         inverse, unwanted = gain(found).split((BATCH, OTHERS))
-        before = error(photo * (1 - kept).square() + noise)
-        after = error(photo * (1 - inverse * kept).square() + noise * inverse.square())
+        left = error_left(photo, kept, noise, inverse)
         changed = error(other * (1 - unwanted).square())
-        total = ((after + UNSEEN) / (before + UNSEEN)).log().mean()
-        total = total + 0.5 * (changed / NEARLY_SAME + 1).log().mean()
+        total = left.mean() + 0.5 * (changed / NEARLY_SAME + 1).log().mean()
 
         lens, hand, found_radius, found_half, found_angle, *_ = found[:BATCH].split(1, dim=1)
         shares = torch.cat([1 - lens - hand, lens, hand], dim=1)
@@ -151,9 +143,19 @@ def train_reader(reader: CameraBlurReader, sharp: Tensor, damaged: Tensor, steps
     descend([reader], loss, steps, 1.5e-3, decay=1e-3)
 
 
+@torch.no_grad()
+def blurred_codes(net: CompactUNet, cache: PhotoCache, count: int) -> Tensor:
+    """Codes of photos that a camera blurred, N×F."""
+    generator, found = Generator().manual_seed(5), []
+    for photo in parts(cache, count, SIDE, generator):
+        found.append(codes(net, lens_or_hand(photo, generator)))
+        progress(len(found), count)
+    return torch.stack(found)
+
+
 def train_belief(net: CompactUNet, cache: PhotoCache, count: int) -> None:
     """The reader counts for photos that are told nothing, or blur."""
-    code, _, _ = others(net, cache, count, Task.BLUR, seed=4)
+    code = torch.cat([blurred_codes(net, cache, count), others(net, cache, count, Task.BLUR, seed=4)[0]])
     told = codes_of_tasks(net)
     blur = CLASS_ORDER.index(Task.BLUR)
 

@@ -14,12 +14,22 @@ from torch import Generator, Tensor, nn
 
 from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.levels import level_counts
+from mio_cli.arch.spectrum import FREQUENCIES, PLANE_ENERGY, SEGMENT, plane_sums
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import degrade, draw
 from mio_cli.degrade.mixed import degrade_by, random_chain
 from mio_cli.hub.folder import load_model, save_model
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import integers
+
+ROUNDING = 1 / 12 / 255**2
+"""Variance of what 8 bits take from each channel."""
+
+BLURRED_OTHERWISE = (0.003, 0.03)
+"""Share of a photo that has another blur: what lies beyond its borders, farther away, or moved otherwise."""
+
+UNSEEN = 1e-6
+"""Squared error that does not matter in a restored photo."""
 
 LOOK = 384
 """Side in pixels of what a code is taken from. Histograms are taken from all that there is."""
@@ -121,6 +131,37 @@ def descend(
         optimizer.step()
         after(step + 1)
         progress(step + 1, steps)
+
+
+def power(photo: Tensor) -> Tensor:
+    """Mean power of the squares of a photo at each frequency, 128×65, per pixel."""
+    sums, count = plane_sums(photo)
+    return sums[0] / count / PLANE_ENERGY
+
+
+def uniform(count: int, low: float, high: float) -> Tensor:
+    return low + (high - low) * torch.rand(count, 1)
+
+
+def unpredictable(photo: Tensor, kept: Tensor, grain: Tensor) -> Tensor:
+    """Power of what is in a blurred photo beside the photo blurred: B×128×65 each, grain B×1."""
+    otherwise = uniform(len(photo), *map(math.log, BLURRED_OTHERWISE)).exp()[:, :, None]
+    noise = ((ROUNDING + grain.square()) / 3)[:, :, None]  # grey is a mean of three channels
+    return noise + otherwise * photo * (1 - kept).square()
+
+
+def error(power: Tensor) -> Tensor:
+    """Mean square of what has this power, B×128×65 → B."""
+    twice = torch.full((FREQUENCIES,), 2.0)
+    twice[[0, -1]] = 1
+    return (power * twice).sum(dim=(1, 2)) / SEGMENT**2
+
+
+def error_left(photo: Tensor, kept: Tensor, noise: Tensor, inverse: Tensor) -> Tensor:
+    """Logarithm of the share of a blur's error that an inverse leaves, all B×128×65 → B."""
+    before = error(photo * (1 - kept).square() + noise)
+    after = error(photo * (1 - inverse * kept).square() + noise * inverse.square())
+    return ((after + UNSEEN) / (before + UNSEEN)).log()
 
 
 def progress(done: int, total: int) -> None:
