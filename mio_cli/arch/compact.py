@@ -18,7 +18,6 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mio_cli.arch.camera_blur import NUMBERS
 from mio_cli.arch.haze import HazeRemoval
 from mio_cli.arch.inverse_blur import MARGIN, InverseBlur
 from mio_cli.arch.kernels import KernelChoice, MixedConv2d
@@ -116,7 +115,9 @@ class CompactUNet(nn.Module):
         if self.prompt:
             features = self.prompt.features
             self.choice = KernelChoice(features, len(config.kernels)) if config.kernels else None
-            self.inverse_blur = InverseBlur(features, self.prompt.spectrum)
+            self.inverse_blur = InverseBlur(
+                features, self.prompt.spectrum, camera=self.prompt.camera_blur is not None
+            )
             self.tone = ToneCurve(features)
             self.clear = HazeRemoval(features) if self.prompt.haze else None
             self.inject_decoder = nn.ModuleList(PromptInjection(width, features) for width in widths)
@@ -170,8 +171,7 @@ class CompactUNet(nn.Module):
         """What the code does to all of a photo alike, before the blocks: B×3×H×W → the same."""
         features, *of_photo = code
         if self.clear is None:
-            camera = features.new_zeros(len(features), NUMBERS)
-            return self.tone(self.inverse_blur(x, features, camera), features)
+            return self.tone(self.inverse_blur(x, features), features)
         veil, camera = of_photo
         x = self.tone(self.inverse_blur(x, features, camera), features)
         if veil.shape[-2:] != x.shape[-2:]:

@@ -8,7 +8,7 @@ Blurs of cameras are told apart by their spectrum in both directions (:mod:`mio_
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -36,9 +36,10 @@ class InverseBlur(nn.Module):
         features: length of the code.
         spectrum: where in it the photo's spectrum is, from which alone the blur is read: by what else is in a
             code, blurred photos of the training set would be recognised.
+        camera: whether the blur of a camera is read, too.
     """
 
-    def __init__(self, features: int, spectrum: slice, hidden: int = 128) -> None:
+    def __init__(self, features: int, spectrum: slice, *, camera: bool = True, hidden: int = 128) -> None:
         super().__init__()
         self.spectrum = spectrum
         self.read = nn.Sequential(
@@ -48,12 +49,12 @@ class InverseBlur(nn.Module):
             nn.ReLU(inplace=True),
             zeroed(nn.Linear(hidden, 3)),
         )
-        self.believe, self.believe_camera = (
-            nn.Sequential(
-                nn.Linear(features, hidden // 2), nn.ReLU(inplace=True), zeroed(nn.Linear(hidden // 2, 1))
-            )
-            for _ in range(2)
-        )
+        self.believe = self._belief(features, hidden // 2)
+        self.believe_camera = self._belief(features, hidden // 2) if camera else None
+
+    @staticmethod
+    def _belief(features: int, hidden: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(inplace=True), zeroed(nn.Linear(hidden, 1)))
 
     def blur(self, code: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """σ and radius in pixels, and ``n``, each B×1."""
@@ -67,31 +68,45 @@ class InverseBlur(nn.Module):
             3e-3 * noise.clamp(-8, 8).exp(),
         )
 
-    def forward(self, x: Tensor, code: Tensor, camera: Tensor) -> Tensor:
-        trust, trust_in_camera = (
-            believe(code).float().sigmoid() for believe in (self.believe, self.believe_camera)
-        )
-        lens, hand, radius, half, angle, lens_noise, hand_noise = camera.float().split(1, dim=1)
-        lens, hand = trust_in_camera * lens, trust_in_camera * hand
+    def forward(self, x: Tensor, code: Tensor, camera: Tensor | None = None) -> Tensor:
+        height, width = x.shape[-2:]
+        cyclic = closed(closed(x.float()).transpose(-1, -2)).transpose(-1, -2)
+        size = cyclic.shape[-2:]
+        blur = torch.zeros(size[0], size[1] // 2 + 1, device=x.device)
+        inverse = blur + 1
+        for share, kept, noise in self._blurs(code, camera, *size):
+            blur = blur + share[:, :, None] * (kept - 1)
+            inverse = inverse + share[:, :, None] * (wiener(kept, noise, *size) - 1)
+        more = torch.fft.irfft2(torch.fft.rfft2(cyclic) * blur[:, None], s=size)
+        border = beyond(height, size[0], x.device)[:, None], beyond(width, size[1], x.device)
+        sharp = torch.fft.rfft2(cyclic + more * torch.maximum(*border)) * inverse[:, None]
+        return torch.fft.irfft2(sharp, s=size)[..., :height, :width]
 
-        def gain(height: int, width: int) -> Tensor:
-            inverses = (
-                (trust * (1 - lens - hand), inverse_of_gaussian(*self.blur(code), height, width)),
-                (lens, wiener(response(disc(radius), height, width), lens_noise, height, width)),
-                (hand, wiener(response(line(half, angle), height, width), hand_noise, height, width)),
-            )
-            return 1 + sum(share[:, :, None] * (inverse - 1) for share, inverse in inverses)
+    def _blurs(
+        self, code: Tensor, camera: Tensor | None, height: int, width: int
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """How far a blur is believed in, B×1, what it keeps of each frequency, B×h×w, and ``n``, B×1."""
+        trust = self.believe(code).float().sigmoid()
+        if camera is not None and self.believe_camera is not None:
+            lens, hand, radius, half, angle, lens_noise, hand_noise = camera.float().split(1, dim=1)
+            trust_in_camera = self.believe_camera(code).float().sigmoid()
+            lens, hand = trust_in_camera * lens, trust_in_camera * hand
+            trust = trust * (1 - lens - hand)
+            yield lens, response(disc(radius), height, width), lens_noise
+            yield hand, response(line(half, angle), height, width), hand_noise
+        sigma, radius, noise = self.blur(code)
+        yield trust, gaussian(sigma, radius, height, width), noise
 
-        return filtered(x.float(), gain)
 
+def beyond(side: int, cyclic: int, device: torch.device) -> Tensor:
+    """1 beyond the borders of a side that was closed, falling to 0 within ten pixels of it: ``cyclic`` long.
 
-def filtered(x: Tensor, gain: Callable[[int, int], Tensor]) -> Tensor:
-    """B×3×H×W float32 with each frequency multiplied by ``gain(height, width)``, B×h×w/2+1: the same size."""
-    height, width = x.shape[-2:]
-    cyclic = closed(closed(x).transpose(-1, -2)).transpose(-1, -2)
-    size = cyclic.shape[-2:]
-    sharp = torch.fft.irfft2(torch.fft.rfft2(cyclic) * gain(*size)[:, None], s=size)
-    return sharp[..., :height, :width]
+    What lay beyond a border is not known, but was blurred into the photo. There the photo is blurred again
+    (edge tapering: Reeves, IEEE TIP 2005). What the inverse makes of that is the photo as it was, not rings.
+    """
+    place = torch.arange(float(cyclic), device=device) + 0.5
+    inside = (torch.minimum(place, side - place) / RADIUS).clamp(0, 1)
+    return 0.5 + 0.5 * (torch.pi * inside).cos()
 
 
 def closed(x: Tensor) -> Tensor:
@@ -108,12 +123,11 @@ def closed(x: Tensor) -> Tensor:
     return torch.cat([x, torch.lerp(before, after, share)], dim=-1)
 
 
-def inverse_of_gaussian(sigma: Tensor, radius: Tensor, noise: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of what :meth:`InverseBlur.blur` tells, three times B×1 → B×``height``×``width/2 + 1``."""
+def gaussian(sigma: Tensor, radius: Tensor, height: int, width: int) -> Tensor:
+    """What a Gaussian, both numbers B×1, keeps of each frequency: B×``height``×``width/2 + 1``."""
     rows = torch.fft.fftfreq(height, device=sigma.device)
     columns = torch.fft.rfftfreq(width, device=sigma.device)
-    kept = along_axis(sigma, radius, rows)[:, :, None] * along_axis(sigma, radius, columns)[:, None]
-    return wiener(kept, noise, height, width)
+    return along_axis(sigma, radius, rows)[:, :, None] * along_axis(sigma, radius, columns)[:, None]
 
 
 def along_axis(sigma: Tensor, radius: Tensor, frequencies: Tensor) -> Tensor:

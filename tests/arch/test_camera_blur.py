@@ -17,7 +17,6 @@ from mio_cli.core.tasks import Task
 from mio_cli.degrade.mixed import CAMERA_FORMS
 from mio_cli.evaluate.metrics import psnr
 from mio_cli.hub.folder import load_model
-from mio_cli.hub.locate import model_folder
 
 SIZE = (1, 21, 21)
 
@@ -117,7 +116,7 @@ def test_it_starts_by_believing_in_neither(photo: np.ndarray) -> None:
 @pytest.fixture(scope="module", params=["mio-small", "mio-base"])
 def reader(request: pytest.FixtureRequest) -> CameraBlurReader:
     """Of the networks that ship."""
-    return load_model(model_folder(request.param)).prompt.camera_blur
+    return load_model(request.param).prompt.camera_blur
 
 
 def read(reader: CameraBlurReader, photo: np.ndarray) -> list[float]:

@@ -27,8 +27,9 @@ from common import (
 )
 from torch import Tensor
 
+from mio_cli.arch.camera_blur import wiener
 from mio_cli.arch.compact import CompactUNet
-from mio_cli.arch.inverse_blur import InverseBlur, along_axis, inverse_of_gaussian
+from mio_cli.arch.inverse_blur import InverseBlur, along_axis, gaussian
 from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import blur
@@ -40,6 +41,7 @@ WIDE = 0.3
 
 FREQUENCY = torch.arange(FREQUENCIES) / SEGMENT
 BATCH, ROUNDS = 64, 60
+SIZE = SEGMENT, SEGMENT
 
 
 @torch.no_grad()
@@ -55,12 +57,6 @@ def blurred(net: CompactUNet, cache: PhotoCache, count: int) -> tuple[Tensor, Te
         progress(len(found), count)
     code, truth, sharp = map(torch.stack, zip(*found, strict=True))
     return code, truth, sharp
-
-
-def response(sigma: Tensor, radius: Tensor) -> Tensor:
-    """What a blur keeps of each frequency, both B×1 → B×128×65."""
-    rows, columns = torch.fft.fftfreq(SEGMENT), torch.fft.rfftfreq(SEGMENT)
-    return along_axis(sigma, radius, rows)[:, :, None] * along_axis(sigma, radius, columns)[:, None]
 
 
 def gains(net: InverseBlur, code: Tensor) -> Tensor:
@@ -82,9 +78,10 @@ def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
         rows, more = torch.randint(len(code), (BATCH,)), torch.randint(len(other), (BATCH,))
         seen = code[rows] + told * (torch.rand(BATCH, 1) < 0.5)
         sigma, radius = truth[rows].split(1, dim=1)
-        kept, found = response(sigma, radius), reader.blur(seen)
+        kept, found = gaussian(sigma, radius, *SIZE), reader.blur(seen)
         noise = unpredictable(sharp[rows], kept, torch.zeros(BATCH, 1))
-        left = error_left(sharp[rows], kept, noise, inverse_of_gaussian(*found, SEGMENT, SEGMENT))
+        inverse = wiener(gaussian(*found[:2], *SIZE), found[2], *SIZE)
+        left = error_left(sharp[rows], kept, noise, inverse)
         cut_off = radius < 2.5 * sigma  # else hardly anything shows where the kernel ends
         off = 0.3 * (found[0] / sigma).log().abs() + 0.1 * (found[1] - radius).abs() * cut_off
         doubt = -torch.nn.functional.logsigmoid(reader.believe(seen))

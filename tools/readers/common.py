@@ -25,7 +25,7 @@ from mio_cli.train.data import integers
 ROUNDING = 1 / 12 / 255**2
 """Variance of what 8 bits take from each channel."""
 
-BLURRED_OTHERWISE = (0.003, 0.03)
+BLURRED_OTHERWISE = (1e-5, 1e-3)
 """Share of a photo that has another blur: what lies beyond its borders, farther away, or moved otherwise."""
 
 UNSEEN = 1e-6
@@ -73,7 +73,7 @@ def parts(cache: PhotoCache, count: int, side: tuple[int, int], generator: Gener
 def codes(net: CompactUNet, photo: Tensor) -> Tensor:
     """The code of a photo 1×3×H×W that is told nothing, without what is read of it by the levels: F."""
     assert net.prompt is not None
-    return net.prompt.encode_adaptive(photo[..., :LOOK, :LOOK])[0][0]
+    return net.prompt(photo[..., :LOOK, :LOOK])[0][0]
 
 
 @torch.no_grad()
@@ -104,9 +104,10 @@ def others(
 
 @torch.no_grad()
 def codes_of_tasks(net: CompactUNet) -> Tensor:
-    """What is added to a code when a task is told, in class order: 7×F."""
+    """What is added to the code of a photo that is told nothing when a task is told, in class order: 7×F."""
     assert net.prompt is not None
-    return net.prompt.encode_explicit(torch.arange(len(CLASS_ORDER)))[0]
+    nothing, *tasks = net.prompt.encode_explicit(torch.arange(-1, len(CLASS_ORDER)))[0]
+    return torch.stack(tasks) - nothing
 
 
 def descend(
