@@ -167,6 +167,7 @@ CHAINS: dict[str, Chain] = {
     "noise+jpeg": ((Task.NOISE, None), (Task.JPEG, None)),
     "sensor noise": ((Task.NOISE, sensor_noise),),
     "motion or defocus": ((Task.BLUR, lens_or_hand),),
+    "motion or defocus saved as JPEG": ((Task.BLUR, lens_or_hand), (Task.JPEG, saved_by_camera)),
     "resized and saved twice": ((Task.SR, resized), (Task.JPEG, saved_twice)),
     "night": ((Task.LOWLIGHT, night), (Task.NOISE, sensor_noise)),
     "low light saved as JPEG": ((Task.LOWLIGHT, None), (Task.JPEG, saved_by_camera)),

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import skimage.data
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from mio_cli.arch.camera_blur import disc, line
 from mio_cli.arch.prompts import PromptEncoder
 from mio_cli.core.errors import MioError
+from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.evaluate.metrics import psnr
+from mio_cli.hub.folder import load_model
 from mio_cli.infer.engine import Engine
 from mio_cli.infer.survey import BLOCK, survey
 from mio_cli.infer.tiles import plan_axis
@@ -47,11 +53,29 @@ def noisy_photo(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["both", "adaptive", None])
 def test_tiled_equals_untiled_within_the_receptive_field(mode: str | None) -> None:
     net = lively(prompt=mode, widths=(8, 8, 8), encoder=(1, 1), middle=1, decoder=(1, 1))
+    if mode is not None:
+        # The inverse of a camera's blur fades away, but has no end; the next test is about it.
+        nn.init.constant_(net.inverse_blur.believe_camera[-1].bias, -30.0)
     photo = noisy_photo(410, 333)
     whole = Engine(net, tile=512)(photo)
     tiled = Engine(net, tile=160, halo=net.spec.halo)(photo)
     assert np.abs(whole - photo).max() > 0.05
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "blur", [disc(torch.tensor([[3.0]])), line(torch.tensor([[5.0]]), torch.tensor([[0.7]]))]
+)
+def test_tiles_do_not_show_where_a_camera_blurred_the_photo(blur: torch.Tensor) -> None:
+    """What an inverse makes of what lies beyond a tile does not reach what is shown of it."""
+    sharp = skimage.data.astronaut().astype(np.float32) / 255
+    photo = (cv2.filter2D(sharp, -1, blur[0].numpy()) * 255).round() / 255
+    net = load_model("mio-small")
+    prompt = Engine(net).prompt_images({CLASS_ORDER.index(Task.BLUR): 1.0})
+    whole, tiled = Engine(net, tile=512)(photo, prompt), Engine(net, tile=320)(photo, prompt)
+    assert psnr(whole, sharp) > psnr(photo, sharp) + 5
+    assert psnr(tiled, sharp) > psnr(whole, sharp) - 0.1
+    assert np.sqrt(np.square(tiled - whole).mean()) < 2 / 255
 
 
 @pytest.mark.parametrize(
