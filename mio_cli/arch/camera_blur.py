@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT, frequencies_squared
+from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT, frequencies, frequencies_squared
 
 NUMBERS = 7
 """What is read: shares of disc and line (between them at most 1), the disc's radius and half of the line's
@@ -86,11 +86,8 @@ def response(kernel: Tensor, height: int, width: int) -> Tensor:
     """How much of each frequency symmetric kernels B×21×21 keep: B×``height``×``width/2 + 1``, real."""
     offsets = torch.arange(-REACH, REACH + 1.0, device=kernel.device)
     rows, columns = (
-        2 * torch.pi * frequencies[:, None] * offsets
-        for frequencies in (
-            torch.fft.fftfreq(height, device=kernel.device), torch.fft.rfftfreq(width, device=kernel.device)
-        )
-    )  # fmt: skip
+        2 * torch.pi * each[:, None] * offsets for each in frequencies(height, width, kernel.device)
+    )
     device = "cpu" if kernel.is_meta else kernel.device.type
     with torch.autocast(device, enabled=False):  # half precision is not enough near zeros
         return rows.cos() @ kernel @ columns.cos().T - rows.sin() @ kernel @ columns.sin().T

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch.camera_blur import disc, line, response, wiener
 from mio_cli.arch.layers import zeroed
+from mio_cli.arch.spectrum import frequencies
 
 RADIUS = 10
 """Of the widest kernel of the paper's degradation, in pixels (21×21)."""
@@ -117,16 +117,14 @@ def closed(x: Tensor) -> Tensor:
     """
     width = x.shape[-1]
     margin = min(2 * MARGIN, width - 1)
-    mirrored = F.pad(x, (margin, margin, 0, 0), mode="reflect")
-    before, after = mirrored[..., :margin], mirrored[..., width + margin :]
+    before, after = x[..., 1 : margin + 1].flip(-1), x[..., width - 1 - margin : width - 1].flip(-1)
     share = torch.linspace(0, torch.pi, margin + 2, device=x.device)[1:-1].cos() / 2 + 0.5
     return torch.cat([x, torch.lerp(before, after, share)], dim=-1)
 
 
 def gaussian(sigma: Tensor, radius: Tensor, height: int, width: int) -> Tensor:
     """What a Gaussian, both numbers B×1, keeps of each frequency: B×``height``×``width/2 + 1``."""
-    rows = torch.fft.fftfreq(height, device=sigma.device)
-    columns = torch.fft.rfftfreq(width, device=sigma.device)
+    rows, columns = frequencies(height, width, sigma.device)
     return along_axis(sigma, radius, rows)[:, :, None] * along_axis(sigma, radius, columns)[:, None]
 
 

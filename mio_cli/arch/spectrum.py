@@ -73,8 +73,13 @@ def plane_spectrum(sums: Tensor, count: Tensor) -> Tensor:
 
 def frequencies_squared(height: int, width: int, device: torch.device) -> Tensor:
     """The squares of the frequencies of ``rfft2``, in cycles a pixel: h×w/2+1."""
-    rows, columns = torch.fft.fftfreq(height, device=device), torch.fft.rfftfreq(width, device=device)
+    rows, columns = frequencies(height, width, device)
     return rows.square()[:, None] + columns.square()
+
+
+def frequencies(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Those of ``rfft2`` along columns, h, and along rows, w/2+1, in cycles a pixel."""
+    return torch.fft.fftfreq(height, device=device), torch.fft.rfftfreq(width, device=device)
 
 
 def enlarged(photo: Tensor) -> Tensor:
