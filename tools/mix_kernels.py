@@ -1,17 +1,18 @@
 """Make one network of several, each trained on a task: its kernels are mixed by the prompt.
 
+    python tools/mix_kernels.py START --alone jpeg -o runs/jpeg-start
     python tools/mix_kernels.py START noise=runs/noise jpeg=runs/jpeg -o runs/mixed --data photos/
-    python tools/mix_kernels.py mio-small --alone jpeg -o runs/jpeg-start
     python tools/mix_kernels.py mio-small jpeg=runs/jpeg -o runs/mixed
 
-The first: START is what the runs started from (recipe ``mio-small-single``). What a run changed in a
-convolution becomes a further kernel there; what else it changed is left out. Then the choice among them is
-fitted, on codes of photos degraded as recipe ``mio-small-mixed`` does it, each told its task and not told. A
-task's kernel is to get the share of that task.
+The first takes the network of one task out, for a run to start from; that of JPEG has a constraint.
 
-The second takes the network of one task out of a network that has such kernels, for a run to start from. The
-third puts what that run has trained in place of the kernel that was there. Nothing else changes: told another
-task, the network does what it did.
+The second: START is what the runs started from (recipe ``mio-small-single``). What a run changed in a
+convolution becomes a further kernel there, and the constraint comes from the run of JPEG; what else they
+changed is left out. Then the choice among the kernels is fitted, on codes of photos degraded as recipe
+``mio-small-mixed`` does it, each told its task and not told: a task's kernel is to get that task's share.
+
+The third is for a START that has such kernels. It puts what a run has trained in place of the kernel that was
+there. Nothing else changes: told another task, the network does what it did.
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ def convolutions(net: CompactUNet) -> Iterator[tuple[str, MixedConv2d]]:
 
 
 def alone(net: CompactUNet, task: Task) -> CompactUNet:
-    """The network of one task: its kernel added to the common one, for good."""
+    """The network of one task: its kernel, if there is one, added to the common one, for good."""
+    single = of_size(net, kernels=(), constraint=task is Task.JPEG)
+    if not net.config.kernels:
+        return single
     index = net.config.kernels.index(task)
-    single = of_size(net, kernels=())
     plain = dict(single.named_modules())
     for name, conv in convolutions(net):
         target = cast(nn.Conv2d, plain[name])
@@ -68,7 +71,10 @@ def put(net: CompactUNet, runs: dict[Task, str]) -> None:
     """Make the kernels of these tasks what their runs have trained."""
     for task, model in runs.items():
         index = net.config.kernels.index(task)
-        trained = dict(load_model(model).named_modules())
+        run = cast(CompactUNet, load_model(model))
+        if net.constraint and run.constraint:
+            net.constraint.load_state_dict(run.constraint.state_dict())
+        trained = dict(run.named_modules())
         for name, conv in convolutions(net):
             other = cast(nn.Conv2d, trained[name])
             conv.more.data[index] = (other.weight - conv.weight).flatten()
@@ -135,11 +141,12 @@ def main() -> None:
     if options.alone:
         net = alone(net, options.alone)
     elif net.config.kernels:
+        net = of_size(net, constraint=net.config.constraint or Task.JPEG in runs)
         put(net, runs)
     else:
         if not options.data:
             parser.error("--data is needed to fit a choice")
-        net = of_size(net, kernels=tuple(runs))
+        net = of_size(net, kernels=tuple(runs), constraint=Task.JPEG in runs)
         put(net, runs)
         fit(net, *seen(net, list(runs), options.data, options.batches))
     save_model(net, "compact", options.output, recipe="mio-small-single")

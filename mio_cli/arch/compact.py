@@ -6,7 +6,8 @@ the prompt code, so a photo restored in tiles equals the same photo restored at 
 
 The code first sets one inverse blur and one tone curve for the whole photo, and lifts its veil of haze. What
 the blocks add is a gain and an offset for each pixel. Blur is a matter of the filter, low light of the curve
-and haze of the scene, and the blocks alone learn none of them well.
+and haze of the scene, and the blocks alone learn none of them well. In the end a JPEG's own numbers hold the
+result to what they allow.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from mio_cli.arch.inverse_blur import MARGIN, InverseBlur
 from mio_cli.arch.kernels import KernelChoice, MixedConv2d
 from mio_cli.arch.layers import ResidualBlock, variance_keeping, zeroed
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptInjection
+from mio_cli.arch.quantisation import BLOCK, QuantisationConstraint, Stored, stored
 from mio_cli.arch.spec import ModelSpec, PromptMode
+from mio_cli.core.tasks import Task
+
+NEGLIGIBLE = 1e-3
+"""Share of a quantisation step that is no more worth a look."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,8 @@ class CompactConfig:
         kernels: those that each convolution has beside the common one, for the prompt to choose from, by the
             names of the tasks that trained them; but for the blocks in the middle, which see what is in the
             photo, and gain nothing by more.
+        constraint: whether the result is held to what a JPEG stores (:mod:`mio_cli.arch.quantisation`), as
+            far as the kernel ``jpeg`` has a share in it; without further kernels, always. Takes three levels.
     """
 
     widths: tuple[int, ...] = (16, 48, 96, 160)
@@ -43,6 +51,7 @@ class CompactConfig:
     middle: int = 4
     decoder: tuple[int, ...] = (2, 2, 2)
     kernels: tuple[str, ...] = ()
+    constraint: bool = False
     prompt: PromptMode | None = "both"
 
 
@@ -96,6 +105,10 @@ class CompactUNet(nn.Module):
 
         if config.kernels and not config.prompt:
             raise ValueError("kernels are chosen by the prompt, and there is none")
+        if config.constraint and (2**levels != BLOCK or not self._reads_steps(config)):
+            raise ValueError(
+                "a constraint takes a prompt of the photo, three levels and, if any, a kernel jpeg"
+            )
         conv = partial(MixedConv2d, kernels=len(config.kernels)) if config.kernels else nn.Conv2d
 
         def blocks(channels: int, count: int) -> _Blocks:
@@ -123,6 +136,7 @@ class CompactUNet(nn.Module):
             self.inject_decoder = nn.ModuleList(PromptInjection(width, features) for width in widths)
             self.inject_output = PromptInjection(6, features)
             zeroed(self.inject_output.shift)
+        self.constraint = QuantisationConstraint(widths[-1]) if config.constraint else None
 
     @staticmethod
     def _prompt_encoder(mode: PromptMode) -> PromptEncoder:
@@ -133,6 +147,11 @@ class CompactUNet(nn.Module):
             if isinstance(module, nn.Conv2d):
                 variance_keeping(module)
         return encoder
+
+    @staticmethod
+    def _reads_steps(config: CompactConfig) -> bool:
+        known = not config.kernels or Task.JPEG in config.kernels
+        return known and config.prompt in ("adaptive", "both")
 
     @staticmethod
     def _halo(config: CompactConfig) -> int:
@@ -148,31 +167,45 @@ class CompactUNet(nn.Module):
         self.spec.check(*x.shape[-2:])
         code: Tensor | None = None
         mix: tuple[Tensor, ...] = ()
+        jpeg: tuple[Stored, Tensor] | None = None
         if self.prompt:
             whole = self.prompt(x, prompt)
-            x, code = self.as_a_whole(x, whole), whole[0]
+            code = whole[0]
             mix = (self.choice(code),) if self.choice else ()
+            jpeg = self._jpeg(x, whole[-1], *mix) if self.constraint else None
+            x = self.as_a_whole(x, whole)
         features = self.intro(x, *mix)
         skips = []
         for blocks, down in zip(self.encoder, self.down, strict=True):
             features = blocks(features, *mix)
             skips.append(features)
             features = down(features, *mix)
-        features = self.middle(self._inject(len(skips), features, code))
+        features = self._inject(len(skips), features, code)
+        if jpeg and self.constraint:
+            features = self.constraint.told(features, *jpeg)
+        features = middle = self.middle(features)
         for level in reversed(range(len(skips))):
             features = self.up[level](features, *mix).add_(skips.pop())
             features = self._inject(level, features, code)
             features = self.decoder[level](features, *mix)
         change = self.ending(features, *mix)
         gain, offset = (change if code is None else self.inject_output(change, code)).chunk(2, dim=1)
-        return x + x * gain + offset
+        restored = x + x * gain + offset
+        return self.constraint(restored, middle, *jpeg) if jpeg and self.constraint else restored
+
+    def _jpeg(self, x: Tensor, steps: Tensor, mix: Tensor | None = None) -> tuple[Stored, Tensor] | None:
+        """What JPEGs in a batch store and how far to go by it, B×1×1×1; ``None`` if there are none."""
+        share = steps.new_ones(1, 1) if mix is None else mix[:, self.config.kernels.index(Task.JPEG), None]
+        if not x.is_meta and not (share * steps > NEGLIGIBLE).any():
+            return None
+        return stored(x, steps), share[:, :, None, None]
 
     def as_a_whole(self, x: Tensor, code: PromptCode) -> Tensor:
         """What the code does to all of a photo alike, before the blocks: B×3×H×W → the same."""
         features, *of_photo = code
         if self.clear is None:
             return self.tone(self.inverse_blur(x, features), features)
-        veil, camera = of_photo
+        veil, camera, _ = of_photo
         x = self.tone(self.inverse_blur(x, features, camera), features)
         if veil.shape[-2:] != x.shape[-2:]:
             veil = F.interpolate(veil, x.shape[-2:], mode="bilinear")

@@ -8,7 +8,7 @@ shift per channel, and features become ``x·(1 + scale) + shift``.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mio_cli.arch.camera_blur import NUMBERS, CameraBlurReader
 from mio_cli.arch.haze import VEIL_FEATURES, HazeReader, overview, veil_features, window
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
+from mio_cli.arch.quantisation import COEFFICIENTS, coefficient_counts, read_steps
 from mio_cli.arch.spec import PromptMode
 from mio_cli.arch.spectrum import (
     FREQUENCIES,
@@ -34,8 +35,24 @@ SMALLEST_PHOTO = 5
 
 PromptCode = tuple[Tensor, ...]
 """What was found in a prompt: B×64 from each extractor of the network. With statistics of the photo there is
-one extractor, whose B×64 go on to B×196; then come the veil of haze, B×2×h×w over what is restored, and the
-blur of a camera, B×7."""
+one extractor, whose B×64 go on to B×196; then come the veil of haze, B×2×h×w over what is restored, the
+blur of a camera, B×7, and the quantisation steps of a JPEG, B×64."""
+
+
+class Statistics(NamedTuple):
+    """What is counted in a photo, block by block.
+
+    Attributes:
+        levels: B×256, :func:`mio_cli.arch.levels.level_counts`.
+        frequencies: B×65, :func:`mio_cli.arch.spectrum.spectrum`.
+        plane: B×128×65, :func:`mio_cli.arch.spectrum.plane_spectrum`.
+        coefficients: B×64×512, :func:`mio_cli.arch.quantisation.coefficient_counts`.
+    """
+
+    levels: Tensor
+    frequencies: Tensor
+    plane: Tensor
+    coefficients: Tensor
 
 
 class PromptExtractor(nn.Module):
@@ -106,8 +123,9 @@ class PromptEncoder(nn.Module):
         extractors: how many ``F_ext`` the network has (published: one, or one for each scale).
         statistics: whether a photo's code goes on with what its histogram and its spectrum tell
             (:mod:`mio_cli.arch.levels`, :mod:`mio_cli.arch.spectrum`), with its veil of haze, summed up
-            and as it is (:mod:`mio_cli.arch.haze`), and with the blur of its camera
-            (:mod:`mio_cli.arch.camera_blur`). In the codes of prompt images all of these are 0.
+            and as it is (:mod:`mio_cli.arch.haze`), with the blur of its camera
+            (:mod:`mio_cli.arch.camera_blur`), and with the steps of the JPEG that it was
+            (:mod:`mio_cli.arch.quantisation`). In the codes of prompt images all of these are 0.
             Not published, and for one extractor.
 
     Attributes:
@@ -139,8 +157,9 @@ class PromptEncoder(nn.Module):
             codes = tuple(extract(prompt[:, None]) for extract in self.explicit)
             if self.haze is None:
                 return codes
-            unveiled, sharp = prompt.new_zeros(len(prompt), 2, 1, 1), prompt.new_zeros(len(prompt), NUMBERS)
-            return (F.pad(codes[0], (0, self.features - CODE_FEATURES)), unveiled, sharp)
+            nothing = ((2, 1, 1), (NUMBERS,), (COEFFICIENTS,))
+            code = F.pad(codes[0], (0, self.features - CODE_FEATURES))
+            return (code, *(prompt.new_zeros(len(prompt), *shape) for shape in nothing))
         # A batch names at most eight different images, so each is looked at once and not once a sample.
         images = torch.cat([self.bank, torch.zeros_like(self.bank[:1])])
         return tuple(code[prompt] for code in self.encode_explicit(images))
@@ -162,8 +181,13 @@ class PromptEncoder(nn.Module):
         if scene is None:
             scene = photo if photo.ndim == 4 else photo[:, 0]
         large = enlarged(photo)
-        frequencies, plane = spectrum(*power_sums(large)), plane_spectrum(*plane_sums(large))
-        return self.with_statistics(codes[0], level_counts(photo), frequencies, plane, overview(scene))
+        seen = Statistics(
+            level_counts(photo),
+            spectrum(*power_sums(large)),
+            plane_spectrum(*plane_sums(large)),
+            coefficient_counts(photo),
+        )
+        return self.with_statistics(codes[0], seen, overview(scene))
 
     @staticmethod
     def _code_of_tiles(extract: PromptExtractor, photo: Tensor) -> Tensor:
@@ -171,17 +195,16 @@ class PromptEncoder(nn.Module):
         inner = extract.feature_map(photo.flatten(0, 1))[:, :, 1:-1, 1:-1]
         return inner.mean(dim=(2, 3)).unflatten(0, photo.shape[:2]).mean(dim=1)
 
-    def with_statistics(
-        self, code: Tensor, counts: Tensor, frequencies: Tensor, plane: Tensor, scene: Tensor
-    ) -> PromptCode:
-        """Codes of photos B×64, completed by what is seen in their counts of levels B×256, their spectra
-        B×65 and, in both directions, B×128×65, and their overviews B×9×128×128."""
+    def with_statistics(self, code: Tensor, seen: Statistics, scene: Tensor) -> PromptCode:
+        """Codes of photos B×64, completed by what is seen in them and in their overviews B×9×128×128."""
         assert self.levels is not None
         assert self.haze is not None
         assert self.camera_blur is not None
-        veil = self.haze(scene)
-        whole = torch.cat([code, self.levels(counts), frequencies, veil_features(veil)], dim=1)
-        return whole, veil, self.camera_blur(plane)
+        veil, steps = self.haze(scene), read_steps(seen.coefficients)
+        # The levels of a JPEG are not what a curve left of 8 bits, however much they may look like it.
+        levels = self.levels(seen.levels) * (steps[:, :1] == 0)
+        whole = torch.cat([code, levels, seen.frequencies, veil_features(veil)], dim=1)
+        return whole, veil, self.camera_blur(seen.plane), steps
 
     @staticmethod
     def over(code: PromptCode, place: Tensor, size: tuple[int, int]) -> PromptCode:

@@ -14,7 +14,8 @@ from torch import Tensor
 from mio_cli.arch.camera_blur import CameraBlurReader
 from mio_cli.arch.haze import overview
 from mio_cli.arch.levels import LEVELS, level_counts
-from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptExtractor
+from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptExtractor, Statistics
+from mio_cli.arch.quantisation import BINS, COEFFICIENTS, coefficient_counts
 from mio_cli.arch.spectrum import (
     FREQUENCIES,
     SEGMENT,
@@ -99,6 +100,7 @@ class _Sums:
         self.features, self.places = zeros(len(encoder.adaptive), 1, CODE_FEATURES), 0
         self.levels, self.power, self.segments = zeros(1, LEVELS), zeros(1, 2, FREQUENCIES), zeros(2)
         self.plane, self.squares = zeros(1, SEGMENT, FREQUENCIES), zeros(())
+        self.coefficients = zeros(1, COEFFICIENTS, BINS)
 
     def add(self, block: Tensor, rows: _Part, columns: _Part) -> None:
         """Look at a block, 1×3×H×W."""
@@ -110,6 +112,7 @@ class _Sums:
         if self.encoder.levels is not None:
             own = block[:, :, rows.own, columns.own]
             self.levels += level_counts(own)
+            self.coefficients += coefficient_counts(own)
             own = enlarged(own)
             power, segments = power_sums(own)
             self.power += power
@@ -123,7 +126,10 @@ class _Sums:
         codes = tuple((self.features / self.places).float())
         if self.encoder.levels is None:
             return codes
-        frequencies = spectrum(self.power, self.segments).float()
-        plane = plane_spectrum(self.plane, self.squares).float()
-        scene = overview_of(photo, self.levels.device)
-        return self.encoder.with_statistics(codes[0], self.levels.float(), frequencies, plane, scene)
+        seen = Statistics(
+            self.levels.float(),
+            spectrum(self.power, self.segments).float(),
+            plane_spectrum(self.plane, self.squares).float(),
+            self.coefficients.float(),
+        )
+        return self.encoder.with_statistics(codes[0], seen, overview_of(photo, self.levels.device))

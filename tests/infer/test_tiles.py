@@ -60,7 +60,7 @@ def test_tiled_equals_untiled_within_the_receptive_field(mode: str | None) -> No
     whole = Engine(net, tile=512)(photo)
     tiled = Engine(net, tile=160, halo=net.spec.halo)(photo)
     assert np.abs(whole - photo).max() > 0.05
-    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    np.testing.assert_allclose(tiled, whole, atol=3e-5)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -9,19 +10,21 @@ from torch import nn
 
 from mio_cli.arch import build_model
 from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.degrade import degrade
 from mio_cli.hub.folder import save_model
 from tools.mix_kernels import alone, fit, of_size, put
 
-TINY = {"widths": (4, 6, 8), "encoder": (1, 1), "middle": 1, "decoder": (1, 1)}
+TINY = {"widths": (4, 6, 8, 8), "encoder": (1, 1, 1), "middle": 1, "decoder": (1, 1, 1)}
 NOISE, JPEG = (CLASS_ORDER.index(task) for task in (Task.NOISE, Task.JPEG))
 
 
 def trained_further(start: nn.Module, folder: Path) -> nn.Module:
     """``start`` with other convolutions, but for the middle, as a run of ``mio-small-single`` leaves it."""
-    net = build_model("compact", **TINY)
+    net = build_model("compact", **dataclasses.asdict(start.config))
     net.load_state_dict(start.state_dict())
-    for name in ("intro", "encoder", "down", "up", "decoder", "ending"):
-        for parameter in getattr(net, name).parameters():
+    for name in ("intro", "encoder", "down", "up", "decoder", "ending", "constraint"):
+        module = getattr(net, name)
+        for parameter in module.parameters() if module else ():
             parameter.data.add_(0.05 * torch.randn_like(parameter))
     save_model(net, "compact", folder)
     return net.eval()
@@ -80,3 +83,20 @@ def test_a_task_taken_out_trained_and_put_back_changes_no_other(tmp_path: Path) 
     torch.testing.assert_close(common, before[2])
     with torch.no_grad():
         torch.testing.assert_close(jpeg, run(x), atol=1e-5, rtol=1e-5)
+
+
+def test_the_constraint_comes_with_the_kernel_of_jpeg(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    start = build_model("compact", **TINY).eval()
+    single = alone(start, Task.JPEG)
+    run = trained_further(single, tmp_path)
+    net = of_size(start, kernels=("noise", "jpeg"), constraint=True)
+    put(net, {Task.JPEG: str(tmp_path)})
+    x = torch.rand(1, 3, 64, 64)
+    generator = torch.Generator().manual_seed(0)
+    jpeg = degrade(Task.JPEG, x, {"quality": torch.tensor([40.0])}, generator)
+    for kernel, same in ((0, False), (1, True)):
+        net.choice.read[-1].bias.data = 50 * torch.eye(3)[kernel]
+        with torch.no_grad():
+            assert torch.allclose(net(jpeg), run(jpeg), atol=1e-5) == same
+            assert not torch.allclose(run(jpeg), single(jpeg), atol=1e-5)
