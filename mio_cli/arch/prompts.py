@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mio_cli.arch.camera_blur import NUMBERS, CameraBlurReader
+from mio_cli.arch.camera_blur import ANGLE, NUMBERS, CameraBlurReader
 from mio_cli.arch.haze import VEIL_FEATURES, HazeReader, overview, veil_features, window
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
-from mio_cli.arch.quantisation import COEFFICIENTS, coefficient_counts, read_steps
+from mio_cli.arch.quantisation import BLOCK, COEFFICIENTS, coefficient_counts, read_steps
 from mio_cli.arch.spec import PromptMode
 from mio_cli.arch.spectrum import (
     FREQUENCIES,
@@ -27,6 +27,7 @@ from mio_cli.arch.spectrum import (
     power_sums,
     spectrum,
 )
+from mio_cli.arch.turns import angle_turned, turned
 
 PROMPT_SIZE = 128
 CODE_FEATURES = 64
@@ -213,6 +214,19 @@ class PromptEncoder(nn.Module):
             part if part.ndim == 2 else window(part.expand(len(place), -1, -1, -1), place, *size)
             for part in code
         )
+
+    def turned(self, code: PromptCode, turn: int) -> PromptCode:
+        """A photo's code for the photo turned as by :func:`mio_cli.arch.turns.turned`.
+
+        What extractors see does not turn.
+        """
+        if self.haze is None:
+            return code
+        features, veil, camera, steps = code
+        before, angle, after = camera.split((ANGLE, 1, NUMBERS - ANGLE - 1), dim=1)
+        table = turned(steps.unflatten(1, (BLOCK, BLOCK)), turn & 4).flatten(1)
+        camera = torch.cat([before, angle_turned(angle, turn), after], dim=1)
+        return features, turned(veil, turn), camera, table
 
     def forward(
         self, photo: Tensor, prompt: Tensor | PromptCode | None = None, scene: Tensor | None = None

@@ -11,7 +11,7 @@ import typer
 
 from mio_cli.cli.analysis import analyse
 from mio_cli.cli.completion import complete_model
-from mio_cli.cli.options import Debug, Device, Json
+from mio_cli.cli.options import Debug, Device, Ensemble, Json
 from mio_cli.cli.output import console, error_console, file_progress, print_error, print_json, print_note
 from mio_cli.cli.tables import Format, print_tables
 from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_SOME_FAILED, PhotoError, UsageError
@@ -182,6 +182,7 @@ def evaluate(
     style: Style = None,
     steps: Steps = 5,
     analyze: Analyze = False,
+    ensemble: Ensemble = False,
     device: Device = None,
     as_json: Json = False,
     debug: Debug = False,
@@ -198,7 +199,7 @@ def evaluate(
         return
     metrics = metrics_named(metric or ["psnr", "ssim"], device or "cpu")
     photos.check()
-    made = methods(model or [], command or [], mode or [], form, device)
+    made = methods(model or [], command or [], mode or [], form, device, ensemble=ensemble)
     makers = _figure_makers(figures, style, steps, made)
     sets = photos.sets(print_note)
     evaluation = prepare(made, metrics, classifier, output, device)

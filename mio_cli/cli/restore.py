@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mio_cli.cli.completion import complete_task
-from mio_cli.cli.options import MACHINE, Debug, Device, Json, Model, Paths
+from mio_cli.cli.options import MACHINE, Debug, Device, Ensemble, Json, Model, Paths
 from mio_cli.cli.output import (
     console,
     error_console,
@@ -126,6 +126,7 @@ def restore(
     model: Model = None,
     device: Device = None,
     tile: Tile = None,
+    ensemble: Ensemble = False,
     jobs: Jobs = 1,
     as_json: Json = False,
     debug: Debug = False,
@@ -143,7 +144,7 @@ def restore(
     check_output(sources, output, compare=compare, as_json=as_json)
     options = Options(request, output, compare, skip_existing, jobs, max_pixels or DEFAULT_MAX_PIXELS)
     keep_freed_memory()
-    restorer = Restorer(model, device=device, tile=tile, note=print_note)
+    restorer = Restorer(model, device=device, tile=tile, ensemble=ensemble, note=print_note)
     outcomes = _restore_all(sources, restorer, options, as_json=as_json, debug=debug)
     raise typer.Exit(exit_code(outcomes))
 

@@ -65,20 +65,29 @@ class Photos:
 
 
 def methods(
-    models: Sequence[str], commands: Sequence[str], modes: Sequence[str], form: Form, device: str | None
+    models: Sequence[str],
+    commands: Sequence[str],
+    modes: Sequence[str],
+    form: Form,
+    device: str | None,
+    *,
+    ensemble: bool = False,
 ) -> list[Method]:
     """Models and programs, each with a name of its own.
 
     Raises:
         WeightsError: there is no such model.
-        UsageError: a command is not as described, or a model can be run in none of ``modes``.
+        UsageError: a command is not as described, a model can be run in none of ``modes``, or the published
+            form is to be an ensemble.
     """
+    if ensemble and form == "published":
+        raise UsageError("the published evaluation knows no ensemble", hint="leave out --ensemble or --form")
     for mode in modes:
         if mode not in CHOICES:
             raise UsageError(f"there is no mode '{mode}'", hint=f"choose from {', '.join(CHOICES)}")
     made: list[Method] = []
     for reference in dict.fromkeys(models or ([] if commands else [DEFAULT_MODEL])):
-        model = ModelMethod(reference, only=modes, form=form, device=device)
+        model = ModelMethod(reference, only=modes, form=form, device=device, ensemble=ensemble)
         if not model.modes(Task.BLUR, clean=False):
             raise UsageError(
                 f"{reference} cannot be run in the mode {' or '.join(modes)}", hint="leave out --mode"

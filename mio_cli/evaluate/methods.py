@@ -79,6 +79,7 @@ class ModelMethod:
         reference: see :class:`Restorer`.
         only: of its modes, these (and ``plain``); all, if empty.
         form: ``"published"`` for whole photos padded as in the published evaluation, without tiles.
+        ensemble: see :class:`Restorer`. Tables mark it by a ``+``, as the literature does.
 
     Raises:
         WeightsError: there is no such model, or it is damaged.
@@ -92,12 +93,14 @@ class ModelMethod:
         only: Sequence[str] = (),
         form: Form = "real",
         device: str | None = None,
+        ensemble: bool = False,
     ) -> None:
-        self.restorer = Restorer(reference, device=device)
+        self.restorer = Restorer(reference, device=device, ensemble=ensemble)
         # Numbers to publish should differ between devices by rounding only.
         self.restorer.engine.precision = torch.float32
-        self.name = name or (Path(reference).name if Path(reference).is_dir() else reference)
-        self.digest = f"{model_digest(reference)}/{form}"
+        name = name or (Path(reference).name if Path(reference).is_dir() else reference)
+        self.name = f"{name}+" if ensemble else name
+        self.digest = f"{model_digest(reference)}/{form}" + ("/ensemble" if ensemble else "")
         self.form = form
         prompts = prompt_modes(self.restorer.engine.net.config)
         self.takes_task = self.restorer.engine.takes_task

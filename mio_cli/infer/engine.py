@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.arch.spec import ModelSpec
+from mio_cli.arch.turns import TURNS, turned, turned_back
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
@@ -79,6 +80,8 @@ class Engine:
             allows when the first photo comes. Halved when memory runs out even for a single one.
         batch: tiles at a time; see :data:`BATCHES` for the default. Halved when memory runs out.
         halo: context around a tile in pixels.
+        ensemble: whether the mean over all eight flips and turns of each tile is the result, eight times as
+            slow (geometric self-ensemble: Lim et al., "Enhanced Deep Residual Networks", CVPRW 2017).
         note: called with a sentence when something had to be done differently than asked.
 
     Attributes:
@@ -94,6 +97,7 @@ class Engine:
         tile: int | None = None,
         batch: int | None = None,
         halo: int = HALO,
+        ensemble: bool = False,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.device = device or choose_device()
@@ -101,6 +105,7 @@ class Engine:
         self.net = net.to(self.device)
         self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
+        self.turns = TURNS if ensemble else 1
         self.batch = batch or (None if self.device.type == "cuda" else 1)
         half = self.device.type == "cuda" and self.spec.fp16
         self.precision = torch.float16 if half else torch.float32
@@ -286,10 +291,18 @@ class Engine:
         return padded(photo[row.start : row.stop, column.start : column.stop], height, width)
 
     def _forward(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
-        """The network in :attr:`precision`."""
+        """The network in :attr:`precision`; of an ensemble, the mean over the turns of ``x``."""
         half = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision, enabled=half):
-            return self.net(x) if code is None else self.net(x, code)
+            total = self._once(x, code)
+            for turn in range(1, self.turns):
+                encoder = getattr(self.net, "prompt", None)
+                of_turn = encoder.turned(code, turn) if encoder and isinstance(code, tuple) else code
+                total = total + turned_back(self._once(turned(x, turn), of_turn), turn)
+        return total / self.turns if self.turns > 1 else total
+
+    def _once(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
+        return self.net(x) if code is None else self.net(x, code)
 
 
 def _places(tiles: Sequence[Tile], photo: np.ndarray, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from mio_cli.arch.haze import VIEWS
+from mio_cli.arch.turns import TURNS, turned
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, degrade, draw
 from mio_cli.degrade.common import Range
@@ -83,15 +84,6 @@ Area = tuple[int, int, int, int]
 def integers(generator: Generator, *bounds: int) -> list[int]:
     """A random number from 0 up to, and without, each bound."""
     return [int(torch.randint(bound, (), generator=generator)) for bound in bounds]
-
-
-def dihedral(x: Tensor, turn: int) -> Tensor:
-    """One of the eight flips and turns of the last two axes."""
-    if turn & 1:
-        x = x.flip(-1)
-    if turn & 2:
-        x = x.flip(-2)
-    return x.transpose(-1, -2) if turn & 4 else x
 
 
 def random_square(area: Area, side: int, generator: Generator) -> Area:
@@ -180,7 +172,7 @@ class Patches(ABC):
         self.seed, self.clean, self.mixed = seed, clean, mixed
         self.shares = shares or {}
         # A scene has an up, which tells what is far. Patches alone may be turned, too.
-        self.turns = 2 if scene else 8
+        self.turns = 2 if scene else TURNS
 
     def __call__(self, iteration: int, shard: int, tasks: Sequence[Task]) -> Batch:
         """Shard ``shard`` of the batch of ``iteration``, samples dealt among ``tasks`` by their shares."""
@@ -295,7 +287,7 @@ class DegradedPatches(Patches):
             depths = torch.cat([depths, self._depth(depth, area, height, width).expand(VIEWS, -1, -1, -1)])
         if self.augment:
             photos = photos[:, torch.randperm(3, generator=generator)]
-        return dihedral(photos, turn), dihedral(depths, turn), place_of(squares[0], area, turn)
+        return turned(photos, turn), turned(depths, turn), place_of(squares[0], area, turn)
 
     def _part(self, height: int, width: int, generator: Generator) -> tuple[Area, int]:
         """A random part of a photo, and the side of the squares in it that shrink to patches."""

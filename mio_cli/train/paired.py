@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from mio_cli.arch.turns import turned
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task, parse_task
 from mio_cli.train.cache import PhotoCache
@@ -19,7 +20,6 @@ from mio_cli.train.data import (
     Batch,
     Patches,
     batch_of,
-    dihedral,
     integers,
     place_of,
     random_square,
@@ -120,4 +120,4 @@ class PairedPatches(Patches):
         squares = [random_square(area, self.patch, generator) for _ in range(self.tiles)]
         photos = (truth if index == CLEAN_INDEX else seen), truth
         crops = torch.stack([self._views(photo, squares, area) for photo in photos], dim=1)
-        return dihedral(crops, turn), place_of(squares[0], area, turn)
+        return turned(crops, turn), place_of(squares[0], area, turn)

@@ -200,6 +200,17 @@ def test_tiles_leave_no_trace(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> No
         assert np.abs(tiled - whole).max() <= 1
 
 
+def test_an_ensemble_takes_longer_and_is_better(
+    mio: Mio, clean: np.ndarray, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    photo = save(noisy, tmp_path / "photo.png")
+    quality = []
+    for words in ([], ["--ensemble"]):
+        assert mio("restore", photo, "--task", "noise", *words, "-o", tmp_path / "out.png").returncode == 0
+        quality.append(peak_signal_noise_ratio(clean, load(tmp_path / "out.png")))
+    assert quality[1] > quality[0] + 0.05
+
+
 def test_the_same_photo_gives_the_same_file(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
     photo = save(noisy, tmp_path / "photo.png")
     for threads in ("1", "2"):
@@ -277,6 +288,6 @@ def test_options_are_few() -> None:
         "paths",
         "task", "adaptive", "strength", "passes", "scale",
         "output", "compare", "skip_existing", "max_pixels",
-        "model", "device", "tile", "jobs",
+        "model", "device", "tile", "ensemble", "jobs",
         "as_json", "debug",
     ]  # fmt: skip

@@ -76,6 +76,25 @@ def test_auto_doubts_haze_as_restore_does() -> None:
     assert attempt.done != "haze"
 
 
+def test_an_ensemble_is_marked_and_another_result(photos: Path, tmp_path: Path) -> None:
+    sets, _ = find_sets(photos, ("in-dis",))
+    noise = [each for each in sets if each.task is Task.NOISE]
+
+    def gain(*, ensemble: bool) -> tuple[str, float]:
+        made = methods(["mio-small"], (), ("explicit",), "real", "cpu", ensemble=ensemble)
+        [outcome] = prepare(made, metrics_named(["psnr"]), "mio-classifier", tmp_path / "r", "cpu").run(noise)
+        return outcome.results[-1].method, outcome.results[-1].metrics["psnr"]
+
+    (name, single), (marked, mean) = gain(ensemble=False), gain(ensemble=True)
+    assert (name, marked) == ("mio-small", "mio-small+")
+    assert mean > single + 0.02
+
+
+def test_the_published_evaluation_has_no_ensemble() -> None:
+    with pytest.raises(UsageError, match="knows no ensemble"):
+        methods(["mio-small"], (), (), "published", "cpu", ensemble=True)
+
+
 def test_clean_photos_are_for_auto_alone(photos: Path) -> None:
     sets, _ = find_sets(photos, ("in-dis",))
     [outcome] = run([each for each in sets if each.is_clean], "mio-small")
