@@ -88,38 +88,41 @@ def wanted(batch: Batch, tasks: list[Task]) -> Tensor:
 
 
 @torch.no_grad()
-def seen(net: CompactUNet, tasks: list[Task], photos: list[Path], batches: int) -> tuple[Tensor, Tensor]:
-    """Codes of degraded photos, each told and untold, and the shares that they ask for."""
+def seen(net: CompactUNet, tasks: list[Task], photos: list[Path], batches: int) -> tuple[Tensor, ...]:
+    """Codes of degraded photos, each told and untold, their quantisation steps, and the shares wanted."""
     assert net.prompt is not None
     recipe = load_recipe("mio-small-mixed")
     patches, *_ = open_patches(photos, recipe, seed=5, clean=True, device=torch.device("cpu"))
-    codes, shares = [], []
+    codes, steps, shares = [], [], []
     for number in range(batches):
         batch = patches(number, 0, CLASS_ORDER)
         told = torch.where(batch.label < len(CLASS_ORDER), batch.label, -1)
-        look = net.prompt.encode_adaptive(batch.tiles, batch.scene)[0]
+        look, *_, table = net.prompt.encode_adaptive(batch.tiles, batch.scene)
+        steps += [table] * 2
         codes += [look, look + net.prompt.encode_explicit(told)[0]]
         shares += [wanted(batch, tasks)] * 2
         print(f"batch {number + 1} of {batches}", end="\r")
-    return torch.cat(codes), torch.cat(shares)
+    return torch.cat(codes), torch.cat(steps), torch.cat(shares)
 
 
-def fit(net: CompactUNet, codes: Tensor, shares: Tensor) -> None:
+def fit(net: CompactUNet, codes: Tensor, steps: Tensor, shares: Tensor) -> None:
     """Let the choice of ``net`` give these shares; say how often its largest is right on codes left out."""
     assert net.choice is not None
     held_out = torch.arange(len(codes)) // 32 % 10 == 0
-    known, answers = codes[~held_out], shares[~held_out]
+    known, tables, answers = codes[~held_out], steps[~held_out], shares[~held_out]
     optimizer = torch.optim.AdamW(net.choice.parameters(), 2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ROUNDS)
     for _ in range(ROUNDS):
         for rows in torch.randperm(len(known)).split(128):
-            loss = -(answers[rows] * net.choice.logits(known[rows]).log_softmax(dim=1)).sum(dim=1).mean()
+            logits = net.choice.logits(known[rows], tables[rows])
+            loss = -(answers[rows] * logits.log_softmax(dim=1)).sum(dim=1).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         schedule.step()
     with torch.no_grad():
-        right = net.choice.logits(codes[held_out]).argmax(dim=1) == shares[held_out].argmax(dim=1)
+        chosen = net.choice.logits(codes[held_out], steps[held_out]).argmax(dim=1)
+        right = chosen == shares[held_out].argmax(dim=1)
     print(f"held-out codes that choose the right kernel: {right.float().mean():.1%}")
 
 

@@ -127,7 +127,8 @@ class CompactUNet(nn.Module):
         self.ending = zeroed(conv(widths[0], 6, 3, padding=1))
         if self.prompt:
             features = self.prompt.features
-            self.choice = KernelChoice(features, len(config.kernels)) if config.kernels else None
+            kernels = len(config.kernels)
+            self.choice = KernelChoice(features, kernels, steps=config.constraint) if kernels else None
             self.inverse_blur = InverseBlur(
                 features, self.prompt.spectrum, camera=self.prompt.camera_blur is not None
             )
@@ -170,9 +171,9 @@ class CompactUNet(nn.Module):
         jpeg: tuple[Stored, Tensor] | None = None
         if self.prompt:
             whole = self.prompt(x, prompt)
-            code = whole[0]
-            mix = (self.choice(code),) if self.choice else ()
-            jpeg = self._jpeg(x, whole[-1], *mix) if self.constraint else None
+            code, steps = whole[0], whole[-1]
+            mix = (self.choice(code, steps),) if self.choice else ()
+            jpeg = self._jpeg(x, steps, *mix) if self.constraint else None
             x = self.as_a_whole(x, whole)
         features = self.intro(x, *mix)
         skips = []

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch.layers import zeroed
+from mio_cli.arch.quantisation import COEFFICIENTS, sizes_of
 
 
 class MixedConv2d(nn.Conv2d):
@@ -54,17 +55,31 @@ class KernelChoice(nn.Module):
     """What share each further kernel gets, from the prompt code: B×F → B×K, at least 0, together at most 1.
 
     What is missing to 1 is the share of the common kernel alone. It starts with as much of each.
+
+    Args:
+        features: length of the code, F.
+        kernels: how many there are beside the common one, K.
+        steps: whether the quantisation steps of a JPEG count, too (:mod:`mio_cli.arch.quantisation`). They tell
+            how strongly a photo was compressed far better than local features do. Those of other photos are 0,
+            and change nothing.
     """
 
-    def __init__(self, features: int, kernels: int, hidden: int = 64) -> None:
+    def __init__(self, features: int, kernels: int, *, steps: bool = False, hidden: int = 64) -> None:
         super().__init__()
+        self.steps = zeroed(nn.Linear(COEFFICIENTS, hidden, bias=False)) if steps else None
         self.read = nn.Sequential(
             nn.Linear(features, hidden), nn.ReLU(inplace=True), zeroed(nn.Linear(hidden, kernels + 1))
         )
 
-    def logits(self, code: Tensor) -> Tensor:
-        """B×(K + 1), the common kernel last."""
-        return self.read(code).float()
+    def logits(self, code: Tensor, steps: Tensor | None = None) -> Tensor:
+        """B×(K + 1), the common kernel last; of the code B×F and, if they count, the steps B×64."""
+        first, *others = self.read
+        hidden = first(code)
+        if self.steps is not None and steps is not None:
+            hidden = hidden + self.steps(sizes_of(steps))
+        for layer in others:
+            hidden = layer(hidden)
+        return hidden.float()
 
-    def forward(self, code: Tensor) -> Tensor:
-        return self.logits(code).softmax(dim=1)[:, :-1]
+    def forward(self, code: Tensor, steps: Tensor | None = None) -> Tensor:
+        return self.logits(code, steps).softmax(dim=1)[:, :-1]

@@ -202,9 +202,7 @@ class PromptEncoder(nn.Module):
         assert self.haze is not None
         assert self.camera_blur is not None
         veil, steps = self.haze(scene), read_steps(seen.coefficients)
-        # The levels of a JPEG are not what a curve left of 8 bits, however much they may look like it.
-        levels = self.levels(seen.levels) * (steps[:, :1] == 0)
-        whole = torch.cat([code, levels, seen.frequencies, veil_features(veil)], dim=1)
+        whole = torch.cat([code, self.levels(seen.levels), seen.frequencies, veil_features(veil)], dim=1)
         return whole, veil, self.camera_blur(seen.plane), steps
 
     @staticmethod

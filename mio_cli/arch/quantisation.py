@@ -135,6 +135,11 @@ def _log_odds(device: torch.device) -> Tensor:
     return torch.where(in_the_first_gap, math.log(OUTLIERS), odds) * (sizes > SMALL)
 
 
+def sizes_of(steps: Tensor) -> Tensor:
+    """Steps in grey levels as numbers for a network, 0 to 2; 0 for those of no JPEG."""
+    return (steps + 1).log2() / 4
+
+
 class Stored(NamedTuple):
     """What a JPEG holds of a photo: coefficients B×64×h×w, and the steps between them, B×64×1×1, in grey
     levels; 0 for photos that were no JPEG."""
@@ -183,5 +188,4 @@ class QuantisationConstraint(nn.Module):
     @staticmethod
     def _as_features(jpeg: Stored) -> Tensor:
         levels = jpeg.coefficients / jpeg.steps.clamp_min(1)
-        sizes = (jpeg.steps + 1).log2() / 4 - 1
-        return torch.cat([(levels / 2).tanh(), sizes.expand_as(levels)], dim=1)
+        return torch.cat([(levels / 2).tanh(), (sizes_of(jpeg.steps) - 1).expand_as(levels)], dim=1)

@@ -46,6 +46,17 @@ def test_shares_and_that_of_the_common_kernel_make_one() -> None:
     assert choice(code).sum() < 1e-6
 
 
+def test_steps_of_a_jpeg_count_and_those_of_no_jpeg_do_not() -> None:
+    torch.manual_seed(0)
+    choice, code = KernelChoice(features=5, kernels=3, steps=True), torch.randn(2, 5)
+    nn.init.normal_(choice.read[-1].weight)
+    nn.init.normal_(choice.steps.weight)
+    steps = torch.tensor([[0.0], [12.0]]).expand(2, 64)
+    none, both = choice(code), choice(code, steps)
+    torch.testing.assert_close(both[0], none[0])
+    assert not torch.allclose(both[1], none[1], atol=1e-2)
+
+
 def test_a_network_with_unused_kernels_is_the_one_without() -> None:
     """So that a trained network can get kernels."""
     torch.manual_seed(0)

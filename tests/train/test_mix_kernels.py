@@ -52,7 +52,7 @@ def test_the_choice_is_fitted_to_what_codes_ask_for(tmp_path: Path) -> None:
     told = net.prompt.encode_explicit(torch.tensor([NOISE, JPEG]))[0].detach()
     codes = told.repeat(40, 1) + 0.01 * torch.randn(80, told.shape[1])
     shares = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).repeat(40, 1)
-    fit(net, codes, shares)
+    fit(net, codes, torch.zeros(len(codes), 64), shares)
     with torch.no_grad():
         noise, jpeg = net.choice(told)[:, 0]
     assert noise > 0.9
