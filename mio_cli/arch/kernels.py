@@ -59,9 +59,9 @@ class KernelChoice(nn.Module):
     Args:
         features: length of the code, F.
         kernels: how many there are beside the common one, K.
-        steps: whether the quantisation steps of a JPEG count, too (:mod:`mio_cli.arch.quantisation`). They tell
-            how strongly a photo was compressed far better than local features do. Those of other photos are 0,
-            and change nothing.
+        steps: whether the quantisation steps of a JPEG count, too (:mod:`mio_cli.arch.quantisation`). They
+            tell how strongly a photo was compressed far better than local features do. Those of other photos
+            are 0, and change nothing.
     """
 
     def __init__(self, features: int, kernels: int, *, steps: bool = False, hidden: int = 64) -> None:
