@@ -61,6 +61,11 @@ def _start_from(net: nn.Module, model: str) -> None:
     net.load_state_dict(given)
 
 
+def _computes_bf16(device: torch.device) -> bool:
+    """Whether bf16 is faster there than fp32, and not emulated."""
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 @dataclass
 class Trainer:
     """One training run in one folder.
@@ -77,7 +82,7 @@ class Trainer:
         save_every: seconds between checkpoints.
         watch: called with :class:`Progress` after every iteration, on the first process.
         watch_scores: called with the iteration and its scores after each validation.
-        note: called with a sentence about data that was left out.
+        note: called with a sentence about data that was left out, or a precision that the machine lacks.
 
     Raises:
         RecipeError: the recipe's parts do not fit each other.
@@ -117,6 +122,7 @@ class Trainer:
         if torch.cuda.is_available():
             self.device = torch.device("cuda", self.local_rank % torch.cuda.device_count())
             torch.cuda.set_device(self.device)
+        self.bf16 = self.recipe.optim.precision == "bf16" and _computes_bf16(self.device)
         torch.manual_seed(self.seed)
         net = build_network(self.recipe.model)
         if self.start is not None:
@@ -198,6 +204,10 @@ class Trainer:
             )
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        if self.recipe.optim.precision == "bf16" and not self.bf16 and self.rank == 0:
+            self.note(
+                "this CPU has no instructions for bf16, which would take ten times as long: training in fp32"
+            )
         with self._one_by_one():
             patches = self._open()
         if self.rank == 0:
@@ -311,10 +321,9 @@ class Trainer:
         """Add the gradients of one shard; the processes' are averaged with the last. Returns losses, N."""
         last = shard == self.shards[-1]
         quiet = nullcontext() if self.world == 1 or last else step_net.no_sync()  # type: ignore[operator]
-        bf16 = self.recipe.optim.precision == "bf16"
         # Stochastic depth must come out the same when the run is resumed, and in another process.
         torch.manual_seed(number_of(self.seed, self.iteration, shard, 1))
-        with quiet, torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+        with quiet, torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             losses = self.objective(step_net, batch)
             (losses.mean() / len(self.shards)).backward()
         return losses.detach()
