@@ -63,7 +63,9 @@ def _start_from(net: nn.Module, model: str) -> None:
 
 def _computes_bf16(device: torch.device) -> bool:
     """Whether bf16 is faster there than fp32, and not emulated."""
-    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if device.type != "cpu":
+        return True
+    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @dataclass
@@ -206,7 +208,7 @@ class Trainer:
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         if self.recipe.optim.precision == "bf16" and not self.bf16 and self.rank == 0:
             self.note(
-                "this CPU has no instructions for bf16, which would take ten times as long: training in fp32"
+                "this CPU would take ten times as long in bf16, for want of instructions: training in fp32"
             )
         with self._one_by_one():
             patches = self._open()
