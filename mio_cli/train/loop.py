@@ -208,7 +208,7 @@ class Trainer:
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         if self.recipe.optim.precision == "bf16" and not self.bf16 and self.rank == 0:
             self.note(
-                "this CPU would take ten times as long in bf16, for want of instructions: training in fp32"
+                "this CPU has no instructions for bf16 and would take ten times as long: training in fp32"
             )
         with self._one_by_one():
             patches = self._open()

@@ -84,8 +84,8 @@ def test_where_bf16_would_crawl_fp32_is_trained(mio: Mio, photos: Path, tmp_path
     for precision in ("bf16", "fp32"):
         trained = mio(
             "train", "--recipe", "compact-S-EP", "--profile", "smoke", "--data", photos,
-            "-o", tmp_path / precision, "--set", f"optim.precision={precision}", "--set", "curriculum.period=1",
-            "--set", "curriculum.final_period=1",
+            "-o", tmp_path / precision, "--set", f"optim.precision={precision}",
+            "--set", "curriculum.period=1", "--set", "curriculum.final_period=1",
         )  # fmt: skip
         assert trained.returncode == 0, trained.stderr
         assert ("training in fp32" in trained.stderr) == (precision == "bf16")
