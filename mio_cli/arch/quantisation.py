@@ -52,7 +52,7 @@ EVIDENCE, EVIDENCE_IN_ALL, POSITIONS = 12.0, 60.0, 4
 telling ones together, and how many there must be: no fewer, too, than positions with none in sight."""
 
 FEW = 0.02
-"""Share of coefficients that are not about zero; with more and no step in sight, it is too small to see."""
+"""Share of coefficients up to which they count as all about zero."""
 
 
 def coefficients(photo: Tensor) -> Tensor:
@@ -109,7 +109,8 @@ def read_steps(counts: Tensor) -> Tensor:
 
     For each position the likeliest of all steps is taken, of a comb with rounded teeth against sizes that lie
     anywhere. Where nearly all coefficients are about zero it is twice the largest that was read: tables grow
-    towards the frequencies of which nothing is left.
+    towards the frequencies of which nothing is left. Elsewhere the step may be too small to see, or all are too
+    large, as the means of blocks in dark photos: it is the smallest that was read.
     """
     if counts.is_meta:
         return counts.new_empty(counts.shape[:2])
@@ -120,7 +121,8 @@ def read_steps(counts: Tensor) -> Tensor:
     telling = seen & (steps >= TELLING)
     enough = telling.sum(dim=1) >= (~seen & ~empty).sum(dim=1).clamp_min(POSITIONS)
     jpeg = enough & ((odds * telling).sum(dim=1) > EVIDENCE_IN_ALL)
-    unseen = torch.where(empty, 2 * steps.amax(dim=1, keepdim=True), 1)
+    smallest = torch.where(seen, steps, BINS).amin(dim=1, keepdim=True)
+    unseen = torch.where(empty, 2 * steps.amax(dim=1, keepdim=True), smallest)
     return (torch.where(seen, steps, unseen) * jpeg[:, None]).float()
 
 
