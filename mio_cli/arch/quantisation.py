@@ -109,8 +109,8 @@ def read_steps(counts: Tensor) -> Tensor:
 
     For each position the likeliest of all steps is taken, of a comb with rounded teeth against sizes that lie
     anywhere. Where nearly all coefficients are about zero it is twice the largest that was read: tables grow
-    towards the frequencies of which nothing is left. Elsewhere the step may be too small to see, or all are too
-    large, as the means of blocks in dark photos: it is the smallest that was read.
+    towards the frequencies of which nothing is left. Elsewhere the step may be too small to see, or all sizes
+    too large, as the means of blocks in dark photos: it is the smallest that was read.
     """
     if counts.is_meta:
         return counts.new_empty(counts.shape[:2])
