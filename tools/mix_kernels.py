@@ -99,7 +99,8 @@ def seen(net: CompactUNet, tasks: list[Task], photos: list[Path], batches: int) 
         told = torch.where(batch.label < len(CLASS_ORDER), batch.label, -1)
         look, *_, table = net.prompt.encode_adaptive(batch.tiles, batch.scene)
         steps += [table] * 2
-        codes += [look, look + net.prompt.encode_explicit(told)[0]]
+        look_untold = look + net.prompt.encode_explicit(torch.full_like(told, -1))[0]
+        codes += [look_untold, look + net.prompt.encode_explicit(told)[0]]
         shares += [wanted(batch, tasks)] * 2
         print(f"batch {number + 1} of {batches}", end="\r")
     return torch.cat(codes), torch.cat(steps), torch.cat(shares)
