@@ -2,10 +2,10 @@
 
     python tools/readers/choice.py START --data photos/ -o runs/choice
 
-A JPEG and nothing else is to get the shares untold that it gets when told its task. All others, told ones, and
-JPEGs of photos that were noisy, blurred or dark before, are to get those that they had: trained by the photos as
-the judge, the choice took compressed noise, which is rare among random pairs, for compression alone, and lost 1.7
-dB there.
+A photo that is a JPEG and nothing else is to get the shares untold that it gets when told its task. All others,
+told ones, and JPEGs of photos that were noisy, blurred or dark before, are to get those that they had. Trained
+by the photos as the judge, the choice took compressed noise, which is rare among random pairs, for compression
+alone, and lost 1.7 dB there.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import copy
 from typing import cast
 
 import torch
+from common import run
 from torch import Generator, Tensor
 
-from common import run
 from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.kernels import KernelChoice
 from mio_cli.core.cookbook import load_recipe
