@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch import build_model
 from mio_cli.arch.compact import CompactUNet
-from mio_cli.arch.kernels import MixedConv2d
+from mio_cli.arch.kernels import KernelChoice, MixedConv2d
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.hub.folder import load_model, save_model
@@ -43,7 +44,19 @@ def of_size(net: CompactUNet, **fields: object) -> CompactUNet:
     """A network like ``net`` but for some fields, with its weights where it has the same."""
     made = cast(CompactUNet, build_model("compact", **(dataclasses.asdict(net.config) | fields)))
     made.load_state_dict(net.state_dict(), strict=False)
+    if net.choice and made.choice and made.choice.read_jpeg and not net.choice.read_jpeg:
+        start_jpeg(made.choice)
     return made.eval()
+
+
+def start_jpeg(choice: KernelChoice) -> None:
+    """Let JPEGs choose as all photos do, whatever their steps."""
+    assert choice.read_jpeg is not None
+    first, last = (cast(nn.Linear, choice.read_jpeg[index]) for index in (0, -1))
+    before, after = (cast(nn.Linear, choice.read[index]) for index in (0, -1))
+    first.weight.data = F.pad(before.weight.data, (0, first.in_features - before.in_features))
+    first.bias.data = before.bias.data.clone()
+    last.load_state_dict(after.state_dict())
 
 
 def convolutions(net: CompactUNet) -> Iterator[tuple[str, MixedConv2d]]:

@@ -128,7 +128,7 @@ class CompactUNet(nn.Module):
         if self.prompt:
             features = self.prompt.features
             kernels = len(config.kernels)
-            self.choice = KernelChoice(features, kernels, steps=config.constraint) if kernels else None
+            self.choice = KernelChoice(features, kernels, jpeg=config.constraint) if kernels else None
             self.inverse_blur = InverseBlur(
                 features, self.prompt.spectrum, camera=self.prompt.camera_blur is not None
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -59,27 +60,29 @@ class KernelChoice(nn.Module):
     Args:
         features: length of the code, F.
         kernels: how many there are beside the common one, K.
-        steps: whether the quantisation steps of a JPEG count, too (:mod:`mio_cli.arch.quantisation`). They
-            tell how strongly a photo was compressed far better than local features do. Those of other photos
-            are 0, and change nothing.
+        jpeg: whether JPEGs have a choice of their own, which also looks at their quantisation steps
+            (:mod:`mio_cli.arch.quantisation`): they tell how strongly a photo was compressed far better than
+            local features do.
     """
 
-    def __init__(self, features: int, kernels: int, *, steps: bool = False, hidden: int = 64) -> None:
+    def __init__(self, features: int, kernels: int, *, jpeg: bool = False, hidden: int = 64) -> None:
         super().__init__()
-        self.steps = zeroed(nn.Linear(COEFFICIENTS, hidden, bias=False)) if steps else None
-        self.read = nn.Sequential(
+        self.read = self._reader(features, hidden, kernels)
+        self.read_jpeg = self._reader(features + COEFFICIENTS, hidden, kernels) if jpeg else None
+
+    @staticmethod
+    def _reader(features: int, hidden: int, kernels: int) -> nn.Sequential:
+        return nn.Sequential(
             nn.Linear(features, hidden), nn.ReLU(inplace=True), zeroed(nn.Linear(hidden, kernels + 1))
         )
 
     def logits(self, code: Tensor, steps: Tensor | None = None) -> Tensor:
-        """B×(K + 1), the common kernel last; of the code B×F and, if they count, the steps B×64."""
-        first, *others = self.read
-        hidden = first(code)
-        if self.steps is not None and steps is not None:
-            hidden = hidden + self.steps(sizes_of(steps))
-        for layer in others:
-            hidden = layer(hidden)
-        return hidden.float()
+        """B×(K + 1), the common kernel last; of the code B×F and the steps B×64, which are 0 for no JPEG."""
+        logits = self.read(code).float()
+        if self.read_jpeg is None or steps is None:
+            return logits
+        of_jpeg = self.read_jpeg(torch.cat([code, sizes_of(steps)], dim=1)).float()
+        return torch.where(steps[:, :1] > 0, of_jpeg, logits)
 
     def forward(self, code: Tensor, steps: Tensor | None = None) -> Tensor:
         return self.logits(code, steps).softmax(dim=1)[:, :-1]

@@ -48,9 +48,9 @@ def test_shares_and_that_of_the_common_kernel_make_one() -> None:
 
 def test_steps_of_a_jpeg_count_and_those_of_no_jpeg_do_not() -> None:
     torch.manual_seed(0)
-    choice, code = KernelChoice(features=5, kernels=3, steps=True), torch.randn(2, 5)
+    choice, code = KernelChoice(features=5, kernels=3, jpeg=True), torch.randn(2, 5)
     nn.init.normal_(choice.read[-1].weight)
-    nn.init.normal_(choice.steps.weight)
+    nn.init.normal_(choice.read_jpeg[-1].weight)
     steps = torch.tensor([[0.0], [12.0]]).expand(2, 64)
     none, both = choice(code), choice(code, steps)
     torch.testing.assert_close(both[0], none[0])

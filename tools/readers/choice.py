@@ -2,7 +2,7 @@
 
     python tools/readers/choice.py START --data photos/ -o runs/choice
 
-A photo that is a JPEG and nothing else is to get the shares untold that it gets when told its task. All
+Only what chooses for JPEGs is trained. A photo that is one and nothing else is to get the shares untold that it gets when told its task. All
 others, told ones, and JPEGs of photos that were noisy, blurred or dark before, are to get those that they
 had. Trained by the photos as the judge, the choice took compressed noise, which is rare among random pairs,
 for compression alone, and lost 1.7 dB there.
@@ -63,7 +63,11 @@ def examples(net: CompactUNet, cache: PhotoCache, batches: int) -> tuple[Tensor,
             as_told, as_seen = look + by_label[label], look + nothing
             told_shares, shares = (net.choice.logits(code).softmax(dim=1) for code in (as_told, as_seen))
             untold = torch.where(alone[:, None], told_shares, shares)
-            found += [(as_seen, steps, untold), (as_told, steps, told_shares)]
+            jpeg = steps[:, 0] > 0
+            found += [
+                (as_seen[jpeg], steps[jpeg], untold[jpeg]),
+                (as_told[jpeg], steps[jpeg], told_shares[jpeg]),
+            ]
         print(f"batch {number + 1} of {batches}", end="\r", flush=True)
     codes, steps, shares = (torch.cat(parts) for parts in zip(*found, strict=True))
     return codes, steps, shares
@@ -80,7 +84,8 @@ def fit(choice: KernelChoice, codes: Tensor, steps: Tensor, shares: Tensor) -> N
     left_out, known = held_out.nonzero()[:, 0], (~held_out).nonzero()[:, 0]
     with torch.no_grad():
         print(f"\ndivergence of {len(left_out)} examples left out: {float(loss(left_out)):.4f}", end=" ")
-    optimizer = torch.optim.AdamW(choice.parameters(), 1e-3, weight_decay=1e-3)
+    assert choice.read_jpeg is not None
+    optimizer = torch.optim.AdamW(choice.read_jpeg.parameters(), 1e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ROUNDS)
     for _ in range(ROUNDS):
         for rows in known[torch.randperm(len(known))].split(256):
