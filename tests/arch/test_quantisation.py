@@ -133,7 +133,7 @@ def test_only_jpegs_and_only_as_such_are_held() -> None:
     other = torch.rand_like(jpeg)
     before = net.constraint
     for kernel, held in ((0, False), (1, True)):
-        net.choice.read[-1].bias.data = 50 * torch.eye(3)[kernel]
+        net.choice.read_jpeg[-1].bias.data = 50 * torch.eye(3)[kernel]
         with torch.no_grad():
             with_it = net(torch.cat([jpeg, other]))
             net.constraint = None

@@ -96,7 +96,16 @@ def test_the_constraint_comes_with_the_kernel_of_jpeg(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     jpeg = degrade(Task.JPEG, x, {"quality": torch.tensor([40.0])}, generator)
     for kernel, same in ((0, False), (1, True)):
-        net.choice.read[-1].bias.data = 50 * torch.eye(3)[kernel]
+        net.choice.read_jpeg[-1].bias.data = 50 * torch.eye(3)[kernel]
         with torch.no_grad():
             assert torch.allclose(net(jpeg), run(jpeg), atol=1e-5) == same
             assert not torch.allclose(run(jpeg), single(jpeg), atol=1e-5)
+
+
+def test_jpegs_at_first_choose_as_other_photos_do() -> None:
+    torch.manual_seed(0)
+    start = build_model("compact", **TINY, kernels=("noise", "jpeg")).eval()
+    torch.nn.init.normal_(start.choice.read[-1].weight)
+    net = of_size(start, constraint=True)
+    code, steps = torch.randn(2, start.prompt.features), torch.full((2, 64), 12.0)
+    torch.testing.assert_close(net.choice(code, steps), start.choice(code))

@@ -2,10 +2,10 @@
 
     python tools/readers/choice.py START --data photos/ -o runs/choice
 
-Only what chooses for JPEGs is trained. A photo that is one and nothing else is to get the shares untold that it gets when told its task. All
-others, told ones, and JPEGs of photos that were noisy, blurred or dark before, are to get those that they
-had. Trained by the photos as the judge, the choice took compressed noise, which is rare among random pairs,
-for compression alone, and lost 1.7 dB there.
+Only what chooses for JPEGs is trained. A photo that is a JPEG and nothing else is to get the shares untold
+that it gets when told its task. All others, told ones, and JPEGs of photos that were noisy, blurred or dark
+before, are to get those that they had. Trained by the photos as the judge, the choice took compressed noise,
+which is rare among random pairs, for compression alone, and lost 1.7 dB there.
 """
 
 from __future__ import annotations
