@@ -6,6 +6,9 @@ import math
 
 from torch import Tensor
 
+MIRRORED = 4
+"""The first of them, which leave upright what is upright: rain falls, and is not recognised when it lies."""
+
 TURNS = 8
 """How many there are. Bits of their number: mirror left to right, mirror top to bottom, then transpose."""
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.arch.spec import ModelSpec
-from mio_cli.arch.turns import TURNS, turned, turned_back
+from mio_cli.arch.turns import MIRRORED, turned, turned_back
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
@@ -80,7 +80,7 @@ class Engine:
             allows when the first photo comes. Halved when memory runs out even for a single one.
         batch: tiles at a time; see :data:`BATCHES` for the default. Halved when memory runs out.
         halo: context around a tile in pixels.
-        ensemble: whether the mean over all eight flips and turns of each tile is the result, eight times as
+        ensemble: whether the mean over the four mirrorings of each tile is the result, four times as
             slow (geometric self-ensemble: Lim et al., "Enhanced Deep Residual Networks", CVPRW 2017).
         note: called with a sentence when something had to be done differently than asked.
 
@@ -105,7 +105,7 @@ class Engine:
         self.net = net.to(self.device)
         self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
-        self.turns = TURNS if ensemble else 1
+        self.turns = MIRRORED if ensemble else 1
         self.batch = batch or (None if self.device.type == "cuda" else 1)
         half = self.device.type == "cuda" and self.spec.fp16
         self.precision = torch.float16 if half else torch.float32
