@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mio_cli.arch.camera_blur import ANGLE, NUMBERS, CameraBlurReader
 from mio_cli.arch.haze import VEIL_FEATURES, HazeReader, overview, veil_features, window
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
-from mio_cli.arch.quantisation import BLOCK, COEFFICIENTS, coefficient_counts, read_steps
+from mio_cli.arch.quantisation import COEFFICIENTS, coefficient_counts, read_steps
 from mio_cli.arch.spec import PromptMode
 from mio_cli.arch.spectrum import (
     FREQUENCIES,
@@ -27,7 +27,7 @@ from mio_cli.arch.spectrum import (
     power_sums,
     spectrum,
 )
-from mio_cli.arch.turns import angle_turned, turned
+from mio_cli.arch.turns import turned
 
 PROMPT_SIZE = 128
 CODE_FEATURES = 64
@@ -213,18 +213,18 @@ class PromptEncoder(nn.Module):
             for part in code
         )
 
-    def turned(self, code: PromptCode, turn: int) -> PromptCode:
-        """A photo's code for the photo turned as by :func:`mio_cli.arch.turns.turned`.
+    def mirrored(self, code: PromptCode, turn: int) -> PromptCode:
+        """A photo's code for the photo mirrored as by :func:`mio_cli.arch.turns.turned`.
 
-        What extractors see does not turn.
+        The veil is mirrored, and so is the angle of a movement. What else was seen has no left and no right.
         """
         if self.haze is None:
             return code
         features, veil, camera, steps = code
-        before, angle, after = camera.split((ANGLE, 1, NUMBERS - ANGLE - 1), dim=1)
-        table = turned(steps.unflatten(1, (BLOCK, BLOCK)), turn & 4).flatten(1)
-        camera = torch.cat([before, angle_turned(angle, turn), after], dim=1)
-        return features, turned(veil, turn), camera, table
+        if turn in (1, 2):  # mirrored both ways, a line is what it was
+            camera = camera.clone()
+            camera[:, ANGLE] *= -1
+        return features, turned(veil, turn), camera, steps
 
     def forward(
         self, photo: Tensor, prompt: Tensor | PromptCode | None = None, scene: Tensor | None = None

@@ -98,7 +98,7 @@ def methods(
     references = [*dict.fromkeys(models), *dict.fromkeys(commands)]
     for method, reference in zip(made, references, strict=False):
         if counts[method.name] > 1:
-            method.name = reference
+            method.name = reference + "+" * method.name.endswith("+")
     return made
 
 

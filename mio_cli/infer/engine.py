@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.arch.spec import ModelSpec
-from mio_cli.arch.turns import MIRRORED, turned, turned_back
+from mio_cli.arch.turns import MIRRORED, turned
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
@@ -291,18 +291,21 @@ class Engine:
         return padded(photo[row.start : row.stop, column.start : column.stop], height, width)
 
     def _forward(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
-        """The network in :attr:`precision`; of an ensemble, the mean over the turns of ``x``."""
+        """The network in :attr:`precision`; of an ensemble, the mean over mirrorings of ``x``."""
         half = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision, enabled=half):
-            total = self._once(x, code)
+            total = self._mirrored(x, code, 0)
             for turn in range(1, self.turns):
-                encoder = getattr(self.net, "prompt", None)
-                of_turn = encoder.turned(code, turn) if encoder and isinstance(code, tuple) else code
-                total = total + turned_back(self._once(turned(x, turn), of_turn), turn)
+                total = total + self._mirrored(x, code, turn)
         return total / self.turns if self.turns > 1 else total
 
-    def _once(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
-        return self.net(x) if code is None else self.net(x, code)
+    def _mirrored(self, x: Tensor, code: PromptCode | Tensor | None, turn: int) -> Tensor:
+        """What the network makes of ``x`` mirrored, mirrored back."""
+        if code is None:
+            return turned(self.net(turned(x, turn)), turn)
+        if isinstance(code, tuple):
+            code = cast(PromptEncoder, self.net.prompt).mirrored(code, turn)
+        return turned(self.net(turned(x, turn), code), turn)
 
 
 def _places(tiles: Sequence[Tile], photo: np.ndarray, x: Tensor) -> Tensor:

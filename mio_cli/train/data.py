@@ -32,6 +32,9 @@ MIXED_INDEX = CLEAN_INDEX + 1
 FINE_QUALITY = Range(88, 98, step=1)
 """Of JPEGs as cameras save them: they count as clean, and what is wrong with the scene stays that."""
 
+SAVED_QUALITY = Range(30, 95, step=1)
+"""Of JPEGs in which a degradation before is still the one to undo."""
+
 SCENE = (Task.RAIN, Task.HAZE, Task.LOWLIGHT)
 """Degradations that are there before a camera saves the photo."""
 
@@ -194,6 +197,12 @@ class Patches(ABC):
         """Random patches of these classes."""
 
 
+def _as_jpeg(tiles: Tensor, qualities: Range, generator: Generator) -> Tensor:
+    """T×3×P×P of one photo, saved with one quality of these."""
+    quality = qualities.draw(1, generator).expand(len(tiles))
+    return degrade(Task.JPEG, tiles, {"quality": quality}, generator)
+
+
 class DegradedPatches(Patches):
     """Patches of clean photos, degraded on the fly.
 
@@ -204,6 +213,7 @@ class DegradedPatches(Patches):
             half its size, with the colour channels in any order.
         beyond: how often a task's samples in a batch are Out-Dis instead of In-Dis, in [0, 1].
         camera: how often a task's sample has its form of :data:`mio_cli.degrade.mixed.CAMERA_FORMS` instead.
+        saved: how often a task's sample is saved as a JPEG after that, in [0, 1].
         device: where patches are degraded. Random numbers are drawn on the CPU, the same for every device.
         options: as for :class:`Patches`.
     """
@@ -216,12 +226,13 @@ class DegradedPatches(Patches):
         augment: bool = False,
         beyond: float = 0.0,
         camera: float = 0.0,
+        saved: float = 0.0,
         device: torch.device | None = None,
         **options: Any,  # noqa: ANN401 (see Patches)
     ) -> None:
         super().__init__(**options)
         self.cache, self.form, self.augment = cache, form, augment
-        self.beyond, self.camera = beyond, camera
+        self.beyond, self.camera, self.saved = beyond, camera, saved
         self.device = device or torch.device("cpu")
 
     def _batch(self, label: Tensor, generator: Generator) -> Batch:
@@ -241,12 +252,14 @@ class DegradedPatches(Patches):
             chain = random_chain(generator)
             degraded[row] = degrade_by(chain, clean[row], generator, depth=depth[row])
             classes[row] = [CLASS_ORDER.index(task) for task, _ in chain]
-        saved = torch.tensor([CLEAN_INDEX, *(CLASS_ORDER.index(task) for task in SCENE)])
-        for row in torch.isin(label, saved).nonzero()[:, 0].tolist() if self.mixed else []:
+        for row in (label < CLEAN_INDEX).nonzero()[:, 0].tolist() if self.saved else []:
+            if float(torch.rand((), generator=generator)) < self.saved:
+                degraded[row] = _as_jpeg(degraded[row], SAVED_QUALITY, generator)
+        fine = torch.tensor([CLEAN_INDEX, *(CLASS_ORDER.index(task) for task in SCENE)])
+        for row in torch.isin(label, fine).nonzero()[:, 0].tolist() if self.mixed else []:
             # Every other photo comes from a camera as a fine JPEG, and counts as what it was.
             if integers(generator, 2)[0]:
-                quality = FINE_QUALITY.draw(1, generator).expand(len(clean[row]))
-                degraded[row] = degrade(Task.JPEG, degraded[row], {"quality": quality}, generator)
+                degraded[row] = _as_jpeg(degraded[row], FINE_QUALITY, generator)
         # A single degradation has a name, whatever form it takes.
         label = torch.tensor([first if not others else MIXED_INDEX for first, *others in classes])
         shares = torch.stack([shares_of(each) for each in classes])

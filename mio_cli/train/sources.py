@@ -46,7 +46,7 @@ def open_patches(
         cache = PhotoCache(sources, data.patch)
         patches = DegradedPatches(
             cache, form=data.form, augment=data.augment, beyond=data.beyond, camera=data.camera,
-            device=device, **options,
+            saved=data.saved, device=device, **options,
         )  # fmt: skip
         return patches, len(cache), cache.skipped
     if len(sources) > 1:

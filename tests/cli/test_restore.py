@@ -200,9 +200,7 @@ def test_tiles_leave_no_trace(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> No
         assert np.abs(tiled - whole).max() <= 1
 
 
-def test_an_ensemble_takes_longer_and_is_better(
-    mio: Mio, clean: np.ndarray, noisy: np.ndarray, tmp_path: Path
-) -> None:
+def test_an_ensemble_is_better(mio: Mio, clean: np.ndarray, noisy: np.ndarray, tmp_path: Path) -> None:
     photo = save(noisy, tmp_path / "photo.png")
     quality = []
     for words in ([], ["--ensemble"]):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 
 from mio_cli.arch.camera_blur import line
 from mio_cli.arch.quantisation import coefficient_counts, read_steps
-from mio_cli.arch.turns import MIRRORED, TURNS, turned
+from mio_cli.arch.turns import MIRRORED, turned
 from mio_cli.core.tasks import Task
 from mio_cli.degrade import degrade, draw
 from mio_cli.evaluate.metrics import psnr
@@ -58,15 +60,28 @@ def test_a_turned_photo_is_restored_as_the_photo(sharp: np.ndarray, turn: int) -
         assert (np.abs(apart).max() < 1e-5) == ensemble
 
 
-@pytest.mark.parametrize("turn", range(TURNS))
-def test_what_a_photo_told_turns_with_it(degraded: dict[str, np.ndarray], turn: int) -> None:
+@pytest.mark.parametrize("turn", range(MIRRORED))
+def test_what_a_photo_told_is_mirrored_with_it(degraded: dict[str, np.ndarray], turn: int) -> None:
     encoder = load_model("mio-small").prompt
     with torch.inference_mode():
         x = to_tensor([degraded["jpeg"]], CPU)
-        code = encoder.turned(encoder.encode_adaptive(x), turn)
+        seen = encoder.encode_adaptive(x)
+        code = encoder.mirrored(seen, turn)
         assert code[3].any()
         assert torch.equal(code[3], read_steps(coefficient_counts(turned(x, turn))))
-        assert code[1].shape[-2:] == turned(encoder.encode_adaptive(x)[1], turn).shape[-2:]
+        assert seen[1].std() > 1e-3, "a veil that has places"
+        assert torch.equal(code[1], turned(seen[1], turn))
+
+
+@pytest.mark.parametrize("turn", range(MIRRORED))
+@pytest.mark.parametrize("angle", [0.0, 0.4, 1.2, math.pi / 2, 2.3])
+def test_a_movement_is_mirrored_with_its_photo(turn: int, angle: float) -> None:
+    encoder = load_model("mio-small").prompt
+    camera = torch.tensor([[0.0, 1.0, 1.0, 6.0, angle, 0.01, 0.02]])
+    code = encoder.mirrored((torch.zeros(1, 1), torch.zeros(1, 2, 4, 4), camera, torch.zeros(1, 64)), turn)
+    half, before, after = torch.tensor([[6.0]]), torch.tensor([[angle]]), code[2][:, 4:5]
+    torch.testing.assert_close(line(half, after), turned(line(half, before), turn), atol=1e-4, rtol=0)
+    assert torch.equal(code[2].sum() - after.sum(), camera.sum() - camera[0, 4])
 
 
 @pytest.mark.parametrize("task", ["noise", "blur", "jpeg", "rain"])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.fft import dctn
 from torch import Tensor
 
 from mio_cli.arch.haze import window
@@ -262,6 +263,26 @@ def test_some_samples_are_stronger_than_the_paper_trains_on(photos: Path) -> Non
     some, always = exponents(0.5), exponents(1)
     assert always.min() > 2.9
     assert 0.2 < (some > 3.05).float().mean() < 0.8
+
+
+def test_some_samples_are_saved_as_jpeg(tmp_path: Path) -> None:
+    Image.fromarray(np.full((64, 64, 3), 128, np.uint8)).save(tmp_path / "grey.png")
+    cache = PhotoCache([tmp_path], 32)
+
+    def without_fine_detail(saved: float) -> Tensor:
+        """Of each patch of noise: whether most of the finest cosine coefficients are gone."""
+        patches = DegradedPatches(cache, patch=32, count=8, seed=0, saved=saved)
+        batches = [patches(number, 0, (Task.NOISE,)) for number in range(8)]
+        assert all((batch.label == CLASS_ORDER.index(Task.NOISE)).all() for batch in batches)
+        noisy = torch.cat([batch.degraded for batch in batches]).mul(255).mean(dim=1)
+        blocks = noisy.unflatten(-1, (-1, 8)).unflatten(-3, (-1, 8)).transpose(-2, -3)
+        finest = dctn(blocks.numpy(), axes=(-2, -1), norm="ortho")[..., 4:, 4:]
+        return torch.from_numpy(np.median(np.abs(finest), axis=(1, 2, 3, 4)) < 2)
+
+    assert not without_fine_detail(0).any()
+    # Not of those with so fine a quality, or so much noise, that some is left.
+    assert without_fine_detail(1).float().mean() > 0.7
+    assert 0.2 < without_fine_detail(0.5).float().mean() < 0.7
 
 
 def test_some_samples_have_the_form_of_cameras(tmp_path: Path) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
 from mio_cli.arch import build_model
+from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import degrade
-from mio_cli.hub.folder import save_model
+from mio_cli.hub.folder import load_model, save_model
+from mio_cli.train.consistency import build_network
 from tools.mix_kernels import alone, fit, of_size, put
 
+BASE = ("model.size.widths=[48,64,96,160]", "model.size.decoder=[3,2,2]")
 TINY = {"widths": (4, 6, 8, 8), "encoder": (1, 1, 1), "middle": 1, "decoder": (1, 1, 1)}
 NOISE, JPEG = (CLASS_ORDER.index(task) for task in (Task.NOISE, Task.JPEG))
 
@@ -109,3 +113,22 @@ def test_jpegs_at_first_choose_as_other_photos_do() -> None:
     net = of_size(start, constraint=True)
     code, steps = torch.randn(2, start.prompt.features), torch.full((2, 64), 12.0)
     torch.testing.assert_close(net.choice(code, steps), start.choice(code))
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "recipe", "changes"),
+    [
+        ("mio-small", Task.NOISE, "mio-small-single", ()),
+        ("mio-small", Task.JPEG, "mio-small-jpeg", ()),
+        ("mio-base", Task.NOISE, "mio-base-single", ()),
+        ("mio-base", Task.JPEG, "mio-small-jpeg", BASE),
+    ],
+)
+def test_what_is_taken_out_of_a_shipped_network_is_what_its_recipe_trains(
+    model: str, task: Task, recipe: str, changes: tuple[str, ...]
+) -> None:
+    single = alone(load_model(model), task)
+    wanted = build_network(load_recipe(recipe, changes=changes).model)
+    assert {name: value.shape for name, value in single.state_dict().items()} == {
+        name: value.shape for name, value in wanted.state_dict().items()
+    }
