@@ -57,7 +57,7 @@ class DataTable(_Table):
     """How often a task's sample has the form that cameras or the web give, if there is one: sensor noise for
     noise, a movement or a lens out of focus for blur. The paper has none."""
     saved: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """How often a task's sample is saved as a JPEG after that, and remains that task's. The paper has none."""
+    """How often a task's sample is saved as a JPEG after that, still as that task's. The paper has none."""
 
     @model_validator(mode="after")
     def _whole_shards(self) -> DataTable:
