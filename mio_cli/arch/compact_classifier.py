@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
@@ -15,6 +16,9 @@ HIDDEN = 128
 
 SHADES = 16
 """Parts of equal width that the range from black to white is cut into."""
+
+CELL = 8
+"""Side in pixels of the squares whose means say how dark a photo is: noise averages out in them."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,10 @@ class CompactClassifier(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """B×3×H×W, or B×T×3×H×W tiles of the same photos, → B×classes, before the softmax."""
-        if x.ndim == 4:
-            x = x[:, None]
+        return self.head(self.features(x[:, None] if x.ndim == 4 else x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """B×T×3×H×W, tiles of the same photos → what is said something of, B×F."""
         features = self.body(x.flatten(0, 1)).float().unflatten(0, x.shape[:2])
         everywhere = (1, 3, 4)
         mean = features.mean(dim=everywhere)
@@ -66,8 +72,10 @@ class CompactClassifier(nn.Module):
         deviation = (features.var(dim=everywhere, unbiased=False) + 1e-6).sqrt()
         counts = level_counts(x)
         # How much of the photo is how dark: normalised features of noise hardly show it.
-        shades = counts.unflatten(1, (SHADES, -1)).sum(dim=2) / counts.sum(dim=1, keepdim=True)
-        return self.head(torch.cat([mean, deviation, self.levels(counts), shades], dim=1))
+        cells = F.avg_pool2d(x.flatten(0, 1), CELL, ceil_mode=True).unflatten(0, x.shape[:2])
+        shades = level_counts(cells).unflatten(1, (SHADES, -1)).sum(dim=2)
+        shades = shades / shades.sum(dim=1, keepdim=True)
+        return torch.cat([mean, deviation, self.levels(counts), shades], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(x).softmax(dim=1)

@@ -6,7 +6,7 @@ import argparse
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import cv2
 import torch
@@ -35,8 +35,10 @@ LOOK = 384
 """Side in pixels of what a code is taken from. Histograms are taken from all that there is."""
 
 
-def run(script: str, train: Callable[[CompactUNet, PhotoCache, int], None], count: int) -> None:
-    """Parse the command line, train a reader of START and save the model."""
+def run(
+    script: str, train: Callable[[Any, PhotoCache, int], None], count: int, *, arch: str = "compact"
+) -> None:
+    """Parse the command line, train a reader of START, which is such a network, and save the model."""
     parser = argparse.ArgumentParser(description=script.partition("\n")[0])
     parser.add_argument("start", metavar="START")
     parser.add_argument("--data", type=Path, action="append", required=True)
@@ -44,9 +46,9 @@ def run(script: str, train: Callable[[CompactUNet, PhotoCache, int], None], coun
     parser.add_argument("--count", type=int, default=count, help=f"of samples or steps (default: {count})")
     options = parser.parse_args()
     torch.manual_seed(0)
-    net = cast(CompactUNet, load_model(options.start))
+    net = load_model(options.start)
     train(net, PhotoCache(options.data), options.count)
-    save_model(net, "compact", options.output)
+    save_model(net, arch, options.output)
 
 
 def between(low: float, high: float, generator: Generator) -> float:
