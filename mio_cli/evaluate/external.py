@@ -30,7 +30,8 @@ class CommandMethod:
     Its time is that from start to end, with whatever it loads; its memory is the largest of its processes.
 
     Args:
-        command: words with ``{in}`` and ``{out}`` (PNG files), and ``{task}`` if it is to know the task.
+        command: words with ``{in}`` and ``{out}`` (PNG files), and ``{task}`` if it is to know the
+            task, or several, with commas.
 
     Raises:
         UsageError: one of the two is missing.
@@ -48,26 +49,26 @@ class CommandMethod:
         self.name = name or Path(self.words[0]).name
         self.digest = command
 
-    def modes(self, task: Task | None, *, clean: bool) -> tuple[str, ...]:
+    def modes(self, tasks: Sequence[Task], *, clean: bool) -> tuple[str, ...]:
         """See :class:`~mio_cli.evaluate.methods.Method`."""
         wants_task = any("{task}" in word for word in self.words)
-        return () if clean or (wants_task and not task) else (COMMAND,)
+        return () if clean or (wants_task and not tasks) else (COMMAND,)
 
     def attempts(
-        self, seen: Pixels, task: Task | None, modes: Sequence[str], heard: Mapping[str, float]
+        self, seen: Pixels, tasks: Sequence[Task], modes: Sequence[str], heard: Mapping[str, float]
     ) -> Iterator[tuple[str, Attempt | MioError]]:
         """See :class:`~mio_cli.evaluate.methods.Method`."""
         for mode in modes:
             try:
-                yield mode, self._run(seen, task)
+                yield mode, self._run(seen, tasks)
             except MioError as error:
                 yield mode, error
 
-    def _run(self, seen: Pixels, task: Task | None) -> Attempt:
+    def _run(self, seen: Pixels, tasks: Sequence[Task]) -> Attempt:
         with tempfile.TemporaryDirectory(prefix="mio-") as folder:
             source, target = Path(folder, "in.png"), Path(folder, "out.png")
             write_picture(Picture(rgb=seen), source)
-            places = {"{in}": str(source), "{out}": str(target), "{task}": task.value if task else ""}
+            places = {"{in}": str(source), "{out}": str(target), "{task}": ",".join(tasks)}
             cost = self._call([_filled(word, places) for word in self.words], Path(folder))
             if not target.is_file():
                 raise PhotoError("it wrote no file", hint="does it write to {out}?")

@@ -88,7 +88,7 @@ def methods(
     made: list[Method] = []
     for reference in dict.fromkeys(models or ([] if commands else [DEFAULT_MODEL])):
         model = ModelMethod(reference, only=modes, form=form, device=device, ensemble=ensemble)
-        if not model.modes(Task.BLUR, clean=False):
+        if not model.modes([Task.BLUR], clean=False):
             raise UsageError(
                 f"{reference} cannot be run in the mode {' or '.join(modes)}", hint="leave out --mode"
             )

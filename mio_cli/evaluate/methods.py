@@ -27,9 +27,9 @@ from mio_cli.infer.transfer import to_tensor
 
 EXPLICIT, CLASSIFIED, AUTO, ADAPTIVE, PLAIN = "explicit", "classified", "auto", "adaptive", "plain"
 CHOICES = (EXPLICIT, CLASSIFIED, AUTO, ADAPTIVE)
-"""Told the true task; told the task that the classifier finds likeliest (as the paper's explicit networks are
-evaluated); as ``mio restore`` decides; and prompted by the photo. A network that takes no prompt has the
-mode ``plain`` instead."""
+"""Told the true task, or of several one pass after the other; told the task that the classifier finds
+likeliest (as the paper's explicit networks are evaluated); as ``mio restore`` decides; and prompted by the
+photo. A network that takes no prompt has the mode ``plain`` instead."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Method(Protocol):
     name: str
     digest: str
 
-    def modes(self, task: Task | None, *, clean: bool) -> tuple[str, ...]:
-        """The modes in which photos with ``task``, or clean ones, are to be restored."""
+    def modes(self, tasks: Sequence[Task], *, clean: bool) -> tuple[str, ...]:
+        """The modes in which photos with these degradations (none: unknown), or clean ones, are restored."""
 
     def attempts(
-        self, seen: Pixels, task: Task | None, modes: Sequence[str], heard: Mapping[str, float]
+        self, seen: Pixels, tasks: Sequence[Task], modes: Sequence[str], heard: Mapping[str, float]
     ) -> Iterator[tuple[str, Attempt | MioError]]:
         """Restore ``seen`` (H×W×3 in [0, 1]) in each mode; ``heard`` is what the classifier said."""
 
@@ -111,28 +111,29 @@ class ModelMethod:
         self.known_tasks = self.restorer.engine.known_tasks
         self._modes = tuple(mode for mode in able if not only or mode in (*only, PLAIN))
 
-    def modes(self, task: Task | None, *, clean: bool) -> tuple[str, ...]:
+    def modes(self, tasks: Sequence[Task], *, clean: bool) -> tuple[str, ...]:
         """See :class:`Method`. Clean photos are for auto alone."""
         if clean:
             return tuple(mode for mode in self._modes if mode == AUTO)
-        return tuple(mode for mode in self._modes if task in self.known_tasks or mode != EXPLICIT)
+        told = tasks and set(tasks) <= set(self.known_tasks)
+        return tuple(mode for mode in self._modes if told or mode != EXPLICIT)
 
     def attempts(
-        self, seen: Pixels, task: Task | None, modes: Sequence[str], heard: Mapping[str, float]
+        self, seen: Pixels, tasks: Sequence[Task], modes: Sequence[str], heard: Mapping[str, float]
     ) -> Iterator[tuple[str, Attempt | MioError]]:
         """See :class:`Method`. What two modes have in common is computed once."""
         known: dict[str, Attempt | MioError] = {}
         for mode in modes:
-            plan = self.plan(seen, mode, task, heard)
+            plan = self.plan(seen, mode, tasks, heard)
             key = f"{plan[0].mode} {in_words(plan)}"
             if key not in known:
                 known[key] = self._attempt(seen, plan)
             yield mode, known[key]
 
-    def plan(self, seen: Pixels, mode: str, task: Task | None, heard: Mapping[str, float]) -> Plan:
+    def plan(self, seen: Pixels, mode: str, tasks: Sequence[Task], heard: Mapping[str, float]) -> Plan:
         """What ``mode`` means for a photo of which the classifier said ``heard``."""
-        if mode == EXPLICIT and task:
-            return (Decision("explicit", {task: 1.0}),)
+        if mode == EXPLICIT and tasks:
+            return tuple(Decision("explicit", {task: 1.0}) for task in tasks)
         if mode == CLASSIFIED:
             likeliest = max(self.known_tasks, key=lambda each: heard.get(each, 0.0))
             return (Decision("explicit", {likeliest: 1.0}),)

@@ -82,8 +82,8 @@ class Evaluation:
         outcome.photos[DEGRADED, ""] = seen
         heard = None
         for method in self.methods:
-            modes = method.modes(outcome.set.task, clean=outcome.set.is_clean)
-            keys = {mode: self._key(photo, outcome.set.task, method, mode) for mode in modes}
+            modes = method.modes(outcome.set.tasks, clean=outcome.set.is_clean)
+            keys = {mode: self._key(photo, outcome.set.tasks, method, mode) for mode in modes}
             if self.wants_photos(outcome.set, outcome.sample):
                 found = {}
             else:
@@ -91,7 +91,7 @@ class Evaluation:
             open_modes = [mode for mode in modes if found.get(mode) is None]
             if open_modes and heard is None:
                 heard = self.classifier(seen)
-            attempts = method.attempts(seen, outcome.set.task, open_modes, heard or {})
+            attempts = method.attempts(seen, outcome.set.tasks, open_modes, heard or {})
             fresh: dict[str, Result] = {}
             for mode, attempt in attempts:
                 if result := self._result(outcome, before, method, mode, attempt):
@@ -139,9 +139,9 @@ class Evaluation:
         names = {name: getattr(before, name) for name in ("group", "set", "task", "photo", "recognised")}
         return dataclasses.replace(old, **names, method=method.name)
 
-    def _key(self, photo: str, task: Task | None, method: Method, mode: str) -> str:
+    def _key(self, photo: str, tasks: Sequence[Task], method: Method, mode: str) -> str:
         asked = self.classifier_digest if mode in (CLASSIFIED, AUTO) else ""
-        return key_of(photo, task or "", method.digest, mode, asked)
+        return key_of(photo, ",".join(tasks), method.digest, mode, asked)
 
     def _measurable(self, outcome: Outcome) -> set[str]:
         has_truth = outcome.truth is not None

@@ -43,15 +43,20 @@ class EvalSet:
     """Photos with the same degradation.
 
     Attributes:
-        task: what is wrong, if it is one of the seven.
+        tasks: what of the seven is wrong, in the order in which passes undo it.
         notes: a sentence each about what is odd.
     """
 
     name: str
     group: str
-    task: Task | None
+    tasks: tuple[Task, ...]
     samples: tuple[Sample, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def task(self) -> Task | None:
+        """What is wrong, if it is one of the seven."""
+        return self.tasks[0] if len(self.tasks) == 1 else None
 
     @property
     def is_clean(self) -> bool:
@@ -60,7 +65,7 @@ class EvalSet:
 
     def first(self, count: int | None) -> EvalSet:
         """The set with its first photos only."""
-        return EvalSet(self.name, self.group, self.task, self.samples[:count], self.notes)
+        return EvalSet(self.name, self.group, self.tasks, self.samples[:count], self.notes)
 
 
 def find_sets(
@@ -91,7 +96,7 @@ def find_sets(
             missing.append(str(error))
     if "mixed" in groups:
         sets += [_mixed_set(photos_in(root), chain, seed) for chain in CHAINS]
-    if any(each.task for each in sets):
+    if any(each.task for each in sets if each.group in SEVERITIES):
         sets.append(_clean_set(photos or photos_in(root / TRUTH)))
     if not sets:
         raise DataError(f"no test set of {', '.join(groups)} in {root}:\n  " + "\n  ".join(missing))
@@ -117,16 +122,17 @@ def _clean_photos(root: Path, places: Sequence[Place]) -> list[Path]:
 
 def _made_set(photos: Sequence[Path], task: Task, severity: Severity, seed: int, form: Form) -> EvalSet:
     samples = [Sample(path.stem, partial(_degraded, path, task, severity, seed, form)) for path in photos]
-    return EvalSet(task.value, severity, task, tuple(samples))
+    return EvalSet(task.value, severity, (task,), tuple(samples))
 
 
 def _mixed_set(photos: Sequence[Path], chain: str, seed: int) -> EvalSet:
     samples = [Sample(path.stem, partial(_mixed, path, chain, seed)) for path in photos]
-    return EvalSet(chain, "mixed", None, tuple(samples))
+    tasks = tuple(task for task, _ in reversed(CHAINS[chain]))
+    return EvalSet(chain, "mixed", tasks, tuple(samples))
 
 
 def _clean_set(photos: Sequence[Path]) -> EvalSet:
-    return EvalSet(CLEAN, CLEAN, None, tuple(Sample(path.stem, partial(_clean, path)) for path in photos))
+    return EvalSet(CLEAN, CLEAN, (), tuple(Sample(path.stem, partial(_clean, path)) for path in photos))
 
 
 def _degraded(path: Path, task: Task, severity: Severity, seed: int, form: Form) -> Loaded:
@@ -171,17 +177,17 @@ def paired(
     Raises:
         DataError: a folder holds no photos.
     """
-    seen = photos_in(degraded)
+    seen, tasks = photos_in(degraded), (task,) if task else ()
     if truth is None:
         samples = [Sample(path.stem, partial(_alone, path)) for path in seen]
-        return EvalSet(name, group, task, tuple(samples), (f"{name} has no true photos",))
+        return EvalSet(name, group, tasks, tuple(samples), (f"{name} has no true photos",))
     truths = {path.stem: path for path in photos_in(truth)}
     partners = [truths.get(path.stem) or truths.get(_MARK.sub("", path.stem)) for path in seen]
     pairs = zip(seen, partners, strict=True)
     samples = [Sample(path.stem, partial(_pair, path, partner, truth)) for path, partner in pairs]
     unseen = len(set(truths.values()) - set(partners))
     notes = (f"{degraded} lacks {unseen} of the {len(truths)} photos in {truth}",) if unseen else ()
-    return EvalSet(name, group, task, tuple(samples), notes)
+    return EvalSet(name, group, tasks, tuple(samples), notes)
 
 
 def _alone(path: Path) -> Loaded:

@@ -16,10 +16,10 @@ from mio_cli.evaluate.methods import Attempt
 PYTHON = f"{sys.executable} -I"
 
 
-def attempt(command: str, seen: np.ndarray, task: Task | None = None) -> Attempt | MioError:
+def attempt(command: str, seen: np.ndarray, *tasks: Task) -> Attempt | MioError:
     """The command's only attempt."""
     method = CommandMethod(command)
-    [(_, found)] = method.attempts(seen, task, method.modes(task, clean=False), {})
+    [(_, found)] = method.attempts(seen, tasks, method.modes(tasks, clean=False), {})
     return found
 
 
@@ -50,9 +50,10 @@ def test_a_programs_own_time_and_memory_are_measured(seen: np.ndarray) -> None:
 
 def test_a_program_can_be_told_the_task(seen: np.ndarray, tmp_path: Path) -> None:
     command = f"sh -c 'cp {{in}} {{out}}; echo {{task}} >> {tmp_path}/told'"
-    assert CommandMethod(command).modes(None, clean=False) == ()
+    assert CommandMethod(command).modes((), clean=False) == ()
     assert isinstance(attempt(command, seen, Task.RAIN), Attempt)
-    assert (tmp_path / "told").read_text() == "rain\n"
+    assert isinstance(attempt(command, seen, Task.JPEG, Task.NOISE), Attempt)
+    assert (tmp_path / "told").read_text() == "rain\njpeg,noise\n"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def outcome(clean: np.ndarray, noisy: np.ndarray) -> Outcome:
         Result("in-dis", "noise", "noise", "a photo", method, mode, {"psnr": 20.5}, 0.02, "noise")
         for method, mode in photos
     ]
-    return Outcome(EvalSet("noise", "in-dis", Task.NOISE, (sample,)), sample, results, [], photos, truth)
+    return Outcome(EvalSet("noise", "in-dis", (Task.NOISE,), (sample,)), sample, results, [], photos, truth)
 
 
 def test_a_sheet_shows_input_methods_and_truth(outcome: Outcome, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_auto_doubts_haze_as_restore_does() -> None:
     """Whatever the classifier says of a clear photo: the network sees no haze in it."""
     clear = skimage.data.chelsea().astype(np.float32) / 255
     heard = {"haze": 0.97, "blur": 0.02, "clean": 0.01}
-    [(_, attempt)] = ModelMethod("mio-small", device="cpu").attempts(clear, None, ["auto"], heard)
+    [(_, attempt)] = ModelMethod("mio-small", device="cpu").attempts(clear, (), ["auto"], heard)
     assert isinstance(attempt, Attempt)
     assert attempt.done == in_words(Restorer("mio-small", device="cpu").decide(clear, heard))
     assert attempt.done != "haze"
@@ -95,6 +95,20 @@ def test_the_published_evaluation_has_no_ensemble() -> None:
         methods(["mio-small"], (), (), "published", "cpu", ensemble=True)
 
 
+def test_two_degradations_are_undone_one_after_the_other(photos: Path) -> None:
+    """Explicit mode does what ``--task lowlight,noise`` does."""
+    sets, _ = find_sets(photos, ("mixed",))
+    of = next(each for each in sets if each.name == "lowlight+noise")
+    [outcome] = run([of], "mio-small")
+    found = {result.mode: result for result in outcome.results}
+    seen, truth = of.samples[0].load()
+    assert truth is not None
+    expected = Restorer("mio-small", device="cpu")(seen, task="lowlight,noise")
+    assert found["explicit"].done == "noise, then lowlight"
+    assert found["explicit"].metrics["psnr"] == psnr(expected, truth)
+    assert found["explicit"].metrics["psnr"] > found["classified"].metrics["psnr"]
+
+
 def test_clean_photos_are_for_auto_alone(photos: Path) -> None:
     sets, _ = find_sets(photos, ("in-dis",))
     [outcome] = run([each for each in sets if each.is_clean], "mio-small")
@@ -117,7 +131,7 @@ def test_a_published_explicit_network_is_evaluated_with_a_published_classifier(
 def test_networks_without_a_task_have_no_explicit_mode(tmp_path: Path) -> None:
     import_checkpoint(checkpoint("SRResNet", tmp_path / "a.pth"), tmp_path / "plain")
     plain = ModelMethod(str(tmp_path / "plain"), device="cpu")
-    assert plain.modes(Task.RAIN, clean=False) == ("auto", "plain")
+    assert plain.modes([Task.RAIN], clean=False) == ("auto", "plain")
     with pytest.raises(UsageError, match="there is no mode 'blind'"):
         methods(["mio-small"], (), ["blind"], "real", "cpu")
 
@@ -127,7 +141,7 @@ def test_published_inference_pads_as_the_authors_do(explicit: Path, clean: np.nd
 
     seen = clean[:50, :61].astype(np.float32) / 255
     method = ModelMethod(str(explicit), form="published", device="cpu")
-    [(_, attempt)] = method.attempts(seen, Task.HAZE, ["explicit"], {})
+    [(_, attempt)] = method.attempts(seen, [Task.HAZE], ["explicit"], {})
     net = load_model_folder(explicit)
     x = torch.from_numpy(seen).permute(2, 0, 1)[None]
     prompt = net.prompt.bank[CLASS_ORDER.index(Task.HAZE)][None]

@@ -97,11 +97,14 @@ def test_unknown_sets_may_lie_beside_clean_photos_or_alone(clean: np.ndarray, tm
         find_sets(tmp_path / "unknow", ("in-dis",))
 
 
-def test_mixed_sets_are_made_of_clean_photos_and_name_no_task(clean: np.ndarray, tmp_path: Path) -> None:
+def test_mixed_sets_are_made_of_clean_photos(clean: np.ndarray, tmp_path: Path) -> None:
     save(clean[:96, :128], tmp_path / "photo.png")
     sets, missing = find_sets(tmp_path, ("mixed",))
     assert [each.name for each in sets] == list(CHAINS)
-    assert {(each.group, each.task) for each in sets} == {("mixed", None)}
+    assert {each.group for each in sets} == {"mixed"}
+    tasks = {each.name: each.tasks for each in sets}
+    assert tasks["noise+jpeg"] == (Task.JPEG, Task.NOISE), "the last damage is undone first"
+    assert tasks["sensor noise"] == (Task.NOISE,)
     assert not missing
     for each in sets:
         (seen, truth), (again, _) = each.samples[0].load(), each.samples[0].load()
