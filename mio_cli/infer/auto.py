@@ -55,6 +55,10 @@ PAIR, EACH = 0.9, 0.2
 """From these probabilities on, together and each, auto believes in two degradations in one photo. The
 classifier learns to give each of two half."""
 
+DARK = 0.3
+"""The same for low light as one of two: a pass that brightens what was not dark costs a dozen decibels, and
+photos that are noisy only get up to 0.28."""
+
 TANGLED = frozenset({Task.NOISE, Task.JPEG})
 """Compressed noise is another noise: of these two the adaptive prompt undoes more than two passes."""
 
@@ -164,7 +168,8 @@ def _choose(
 
 def _pair(probabilities: Mapping[str, float]) -> set[Task]:
     """The two degradations of a photo that has two, by the classifier alone; else none."""
-    found = {task for task in CLASS_ORDER if probabilities.get(task, 0.0) >= EACH}
+    least = dict.fromkeys(CLASS_ORDER, EACH) | {Task.LOWLIGHT: DARK}
+    found = {task for task, share in least.items() if probabilities.get(task, 0.0) >= share}
     together = sum(probabilities[task] for task in found)
     return found if len(found) == 2 and together >= PAIR else set()
 

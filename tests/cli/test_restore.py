@@ -38,6 +38,17 @@ def test_auto_finds_the_noise_and_removes_it(
     assert files(tmp_path) == ["photo.png", "photo.restored.png"]
 
 
+def test_auto_sees_that_a_noisy_photo_is_dark(mio: Mio, clean: np.ndarray, tmp_path: Path) -> None:
+    """As photos taken in the evening are."""
+    noise = np.random.default_rng(1).normal(0, 20, clean.shape)
+    dark = 255 * (clean / 255) ** 2.5
+    photo = save(np.clip((dark + noise).round(), 0, 255).astype(np.uint8), tmp_path / "evening.png")
+    done = json.loads(mio("restore", photo, "--json").stdout)
+    assert [each["tasks"] for each in done["passes"]] == [{"noise": 1.0}, {"lowlight": 1.0}]
+    restored = load(tmp_path / "evening.restored.png")
+    assert abs(float(restored.mean()) - clean.mean()) < 20 < clean.mean() - load(photo).mean()
+
+
 def test_the_task_and_the_mode_matter(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
     photo = save(noisy, tmp_path / "photo.png")
     results = []
