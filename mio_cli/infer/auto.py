@@ -25,7 +25,7 @@ from mio_cli.infer.transfer import to_tensor
 CONFIDENT = 0.75
 """From this probability on, auto trusts the classifier and uses the task's prompt."""
 
-CONFIDENT_OF_HAZE = 0.95
+CONFIDENT_OF_HAZE = 0.93
 """The same for haze that is likely only because the network sees some."""
 
 LEAVE_ALONE = 1 / 3
