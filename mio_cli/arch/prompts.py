@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mio_cli.arch.camera_blur import ANGLE, NUMBERS, CameraBlurReader
+from mio_cli.arch.camera_blur import NUMBERS, CameraBlurReader
 from mio_cli.arch.haze import VEIL_FEATURES, HazeReader, overview, veil_features, window
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
 from mio_cli.arch.quantisation import COEFFICIENTS, coefficient_counts, read_steps
@@ -27,7 +27,6 @@ from mio_cli.arch.spectrum import (
     power_sums,
     spectrum,
 )
-from mio_cli.arch.turns import turned
 
 PROMPT_SIZE = 128
 CODE_FEATURES = 64
@@ -212,19 +211,6 @@ class PromptEncoder(nn.Module):
             part if part.ndim == 2 else window(part.expand(len(place), -1, -1, -1), place, *size)
             for part in code
         )
-
-    def mirrored(self, code: PromptCode, turn: int) -> PromptCode:
-        """A photo's code for the photo mirrored as by :func:`mio_cli.arch.turns.turned`.
-
-        The veil is mirrored, and so is the angle of a movement. What else was seen has no left and no right.
-        """
-        if self.haze is None:
-            return code
-        features, veil, camera, steps = code
-        if turn in (1, 2):  # mirrored both ways, a line is what it was
-            camera = camera.clone()
-            camera[:, ANGLE] *= -1
-        return features, turned(veil, turn), camera, steps
 
     def forward(
         self, photo: Tensor, prompt: Tensor | PromptCode | None = None, scene: Tensor | None = None

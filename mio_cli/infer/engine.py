@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.arch.spec import ModelSpec
-from mio_cli.arch.turns import MIRRORED, turned
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
@@ -70,6 +69,10 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
+MIRRORINGS: tuple[tuple[int, ...], ...] = ((), (1,), (0,), (0, 1))
+"""Axes that an ensemble mirrors a photo along. It is not turned by a quarter: rain falls."""
+
+
 class Engine:
     """A network on a device, ready for whole photos.
 
@@ -80,8 +83,8 @@ class Engine:
             allows when the first photo comes. Halved when memory runs out even for a single one.
         batch: tiles at a time; see :data:`BATCHES` for the default. Halved when memory runs out.
         halo: context around a tile in pixels.
-        ensemble: whether the mean over the four mirrorings of each tile is the result, four times as
-            slow (geometric self-ensemble: Lim et al., "Enhanced Deep Residual Networks", CVPRW 2017).
+        ensemble: whether the mean over the four mirrorings of a photo is the result, four times as slow
+            (geometric self-ensemble: Lim et al., "Enhanced Deep Residual Networks", CVPRW 2017).
         note: called with a sentence when something had to be done differently than asked.
 
     Attributes:
@@ -105,7 +108,7 @@ class Engine:
         self.net = net.to(self.device)
         self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
-        self.turns = MIRRORED if ensemble else 1
+        self.mirrorings = MIRRORINGS if ensemble else MIRRORINGS[:1]
         self.batch = batch or (None if self.device.type == "cuda" else 1)
         half = self.device.type == "cuda" and self.spec.fp16
         self.precision = torch.float16 if half else torch.float32
@@ -176,6 +179,21 @@ class Engine:
             MioError: memory runs out even with the smallest tiles, or the network returns NaN.
         """
         photo = np.ascontiguousarray(photo, dtype=np.float32)
+        if len(self.mirrorings) == 1:
+            return self._restore(photo, prompt, advance)
+        total, count = np.zeros_like(photo), len(self.mirrorings)
+        for number, axes in enumerate(self.mirrorings):
+
+            def tell(done: int, of: int, before: int = number) -> None:
+                advance(before * of + done, count * of)
+
+            # What the photo tells is read anew: rain that falls to the left told the code so.
+            mirrored = np.ascontiguousarray(np.flip(photo, axes))
+            total += np.flip(self._restore(mirrored, prompt, tell), axes)
+        return np.divide(total, count, out=total)
+
+    def _restore(self, photo: np.ndarray, prompt: Tensor | None, advance: Advance) -> np.ndarray:
+        """One photo once, with smaller tiles if memory runs out."""
         told = False
         while True:
             try:
@@ -291,21 +309,10 @@ class Engine:
         return padded(photo[row.start : row.stop, column.start : column.stop], height, width)
 
     def _forward(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
-        """The network in :attr:`precision`; of an ensemble, the mean over mirrorings of ``x``."""
+        """The network in :attr:`precision`."""
         half = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision, enabled=half):
-            total = self._mirrored(x, code, 0)
-            for turn in range(1, self.turns):
-                total = total + self._mirrored(x, code, turn)
-        return total / self.turns if self.turns > 1 else total
-
-    def _mirrored(self, x: Tensor, code: PromptCode | Tensor | None, turn: int) -> Tensor:
-        """What the network makes of ``x`` mirrored, mirrored back."""
-        if code is None:
-            return turned(self.net(turned(x, turn)), turn)
-        if isinstance(code, tuple):
-            code = cast(PromptEncoder, self.net.prompt).mirrored(code, turn)
-        return turned(self.net(turned(x, turn), code), turn)
+            return self.net(x) if code is None else self.net(x, code)
 
 
 def _places(tiles: Sequence[Tile], photo: np.ndarray, x: Tensor) -> Tensor:

@@ -14,13 +14,13 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from mio_cli.arch.haze import VIEWS
-from mio_cli.arch.turns import TURNS, turned
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, degrade, draw
 from mio_cli.degrade.common import Range
 from mio_cli.degrade.haze import fallback_depth
 from mio_cli.degrade.mixed import CAMERA_FORMS, degrade_by, random_chain
 from mio_cli.train.cache import PhotoCache
+from mio_cli.train.turns import TURNS, turned
 
 CLEAN_INDEX = len(CLASS_ORDER)
 """Class index of an undegraded sample, after the seven tasks."""

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from mio_cli.arch.turns import turned
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task, parse_task
 from mio_cli.train.cache import PhotoCache
@@ -25,6 +24,7 @@ from mio_cli.train.data import (
     random_square,
     shares_of,
 )
+from mio_cli.train.turns import turned
 
 CLEAN_FOLDER = "GT"
 

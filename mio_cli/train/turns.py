@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-MIRRORED = 4
-"""The first of them, which only mirror, and undo themselves. What is upright stays so: rain that lies would
-not be recognised."""
-
 TURNS = 8
 """How many there are. Bits of their number: mirror left to right, mirror top to bottom, then transpose."""
 

@@ -1,0 +1,46 @@
+"""What the mean over the four mirrorings of a photo brings, by task.
+
+    OMP_NUM_THREADS=1 python benchmarks/ensemble.py PHOTOS
+
+The middle 384×384 pixels of each photo, degraded In-Dis (seed 0), restored by mio-small told the task.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from mio_cli.evaluate.metrics import psnr
+from mio_cli.evaluate.sets import find_sets
+from mio_cli.infer.restorer import Restorer
+
+SIDE = 384
+
+
+def middle(photo: np.ndarray) -> np.ndarray:
+    top, left = ((side - SIDE) // 2 for side in photo.shape[:2])
+    return np.ascontiguousarray(photo[top : top + SIDE, left : left + SIDE])
+
+
+def main(folder: str) -> None:
+    """Print the mean gains of each task, once and by the ensemble."""
+    restorers = [Restorer("mio-small", ensemble=ensemble) for ensemble in (False, True)]
+    for of in find_sets(Path(folder), ("in-dis",))[0]:
+        gains: tuple[list[float], list[float]] = ([], [])
+        for sample in of.samples if of.task else ():
+            seen, truth = sample.load()
+            assert truth is not None
+            seen, truth = middle(seen), middle(truth)
+            for restorer, found in zip(restorers, gains, strict=True):
+                found.append(psnr(restorer(seen, task=of.name), truth) - psnr(seen, truth))
+        if of.task:
+            print(
+                f"{of.name:9} once {fmean(gains[0]):+.2f} dB, ensemble {fmean(gains[1]):+.2f} dB", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
