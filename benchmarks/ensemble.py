@@ -28,18 +28,17 @@ def middle(photo: np.ndarray) -> np.ndarray:
 def main(folder: str) -> None:
     """Print the mean gains of each task, once and by the ensemble."""
     restorers = [Restorer("mio-small", ensemble=ensemble) for ensemble in (False, True)]
-    for of in find_sets(Path(folder), ("in-dis",))[0]:
+    sets, _ = find_sets(Path(folder), ("in-dis",))
+    for of in (each for each in sets if each.task):
         gains: tuple[list[float], list[float]] = ([], [])
-        for sample in of.samples if of.task else ():
+        for sample in of.samples:
             seen, truth = sample.load()
             assert truth is not None
             seen, truth = middle(seen), middle(truth)
             for restorer, found in zip(restorers, gains, strict=True):
                 found.append(psnr(restorer(seen, task=of.name), truth) - psnr(seen, truth))
-        if of.task:
-            print(
-                f"{of.name:9} once {fmean(gains[0]):+.2f} dB, ensemble {fmean(gains[1]):+.2f} dB", flush=True
-            )
+        once, mean = map(fmean, gains)
+        print(f"{of.name:9} once {once:+.2f} dB, ensemble {mean:+.2f} dB", flush=True)
 
 
 if __name__ == "__main__":
