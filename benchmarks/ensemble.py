@@ -1,4 +1,4 @@
-"""What the mean over the four mirrorings of a photo brings, by task.
+"""What the mean of a photo and its mirror image brings, by task.
 
     OMP_NUM_THREADS=1 python benchmarks/ensemble.py PHOTOS
 

@@ -28,7 +28,7 @@ Ensemble = Annotated[
     bool,
     typer.Option(
         "--ensemble",
-        help="Restore each photo in four mirrorings and take the mean: a little better, four times as slow.",
+        help="Restore each photo and its mirror image, and take the mean: a little better, twice as slow.",
         rich_help_panel=MACHINE,
     ),
 ]

@@ -51,7 +51,7 @@ class Restorer:
             on CUDA, ``"mio-small"`` elsewhere).
         device: where to run, such as ``"cuda"`` (default: CUDA if there is one).
         tile: side of a tile in pixels (default: the largest that the free memory allows).
-        ensemble: take the mean over four mirrorings of a photo; a little better, four times as slow.
+        ensemble: take the mean of a photo and its mirror image; a little better, twice as slow.
         classifier: what auto asks; a registered name or a folder.
         note: called with a sentence when something had to be done differently than asked.
 
@@ -202,7 +202,7 @@ def load(
             on CUDA, ``"mio-small"`` elsewhere).
         device: where to run, such as ``"cuda"`` (default: CUDA if there is one).
         tile: side of a tile in pixels (default: the largest that the free memory allows).
-        ensemble: take the mean over four mirrorings of a photo; a little better, four times as slow.
+        ensemble: take the mean of a photo and its mirror image; a little better, twice as slow.
     """
     return Restorer(model, device=device, tile=tile, ensemble=ensemble)
 

@@ -1,4 +1,4 @@
-"""The mean over mirrorings: the same whichever way a photo lies, and better."""
+"""The mean of a photo and its mirror image: the same for both, and better."""
 
 from __future__ import annotations
 
@@ -39,21 +39,18 @@ def degraded(sharp: np.ndarray) -> dict[str, np.ndarray]:
     return {task: (photo * 255).round().astype(np.float32) / 255 for task, photo in photos.items()}
 
 
-@pytest.mark.parametrize("axes", [(1,), (0,), (0, 1)])
-def test_a_mirrored_photo_is_restored_as_the_photo(
-    degraded: dict[str, np.ndarray], axes: tuple[int, ...]
-) -> None:
+def test_a_mirrored_photo_is_restored_as_the_photo(degraded: dict[str, np.ndarray]) -> None:
     """Which holds only if all that the network reads of a photo is mirrored, too."""
     photo = degraded["rain"]
     for ensemble in (False, True):
         restorer = Restorer("mio-small", ensemble=ensemble)
-        upright, mirrored = (restorer(each, task="rain") for each in (photo, np.flip(photo, axes)))
-        apart = np.abs(np.flip(upright, axes) - mirrored).max()
+        upright, mirrored = (restorer(each, task="rain") for each in (photo, photo[:, ::-1]))
+        apart = np.abs(upright[:, ::-1] - mirrored).max()
         assert (apart < 1e-4) == ensemble, apart
 
 
 @pytest.mark.parametrize("task", ["noise", "blur", "jpeg", "rain"])
-def test_the_mean_of_four_is_better(sharp: np.ndarray, degraded: dict[str, np.ndarray], task: str) -> None:
+def test_the_mean_is_better(sharp: np.ndarray, degraded: dict[str, np.ndarray], task: str) -> None:
     single, mean = Restorer("mio-small"), Restorer("mio-small", ensemble=True)
     photo = degraded[task]
     gains = [psnr(restorer(photo, task=task), sharp) - psnr(photo, sharp) for restorer in (single, mean)]
