@@ -130,18 +130,22 @@ def resized(x: Tensor, generator: Generator) -> Tensor:
     return x
 
 
+def saved(x: Tensor, quality: float, generator: Generator) -> Tensor:
+    """Compressed as JPEG once, N×3×H×W with the same quality."""
+    return degrade(Task.JPEG, x, {"quality": torch.full((len(x),), quality)}, generator)
+
+
 def saved_twice(x: Tensor, generator: Generator) -> Tensor:
     """Compressed as JPEG, cut by some rows and columns, and compressed again: two grids of blocks."""
     down, right = draw_integers(0, 7, 2, generator).tolist()
     for shift in ((-down, -right), (down, right)):
-        quality = torch.full((len(x),), _between(30, 85, generator))
-        x = degrade(Task.JPEG, x, {"quality": quality}, generator).roll(shift, dims=(-2, -1))
+        x = saved(x, _between(30, 85, generator), generator).roll(shift, dims=(-2, -1))
     return x
 
 
 def saved_by_camera(x: Tensor, generator: Generator) -> Tensor:
     """Compressed as JPEG once, as finely as cameras do."""
-    return degrade(Task.JPEG, x, {"quality": torch.full((len(x),), CAMERA_QUALITY)}, generator)
+    return saved(x, CAMERA_QUALITY, generator)
 
 
 def night(x: Tensor, generator: Generator) -> Tensor:

@@ -95,10 +95,10 @@ def methods(
         made.append(model)
     made += [CommandMethod(command) for command in dict.fromkeys(commands)]
     counts = Counter(method.name for method in made)
-    references = [*dict.fromkeys(models), *dict.fromkeys(commands)]
+    references = [*(model + "+" * ensemble for model in dict.fromkeys(models)), *dict.fromkeys(commands)]
     for method, reference in zip(made, references, strict=False):
         if counts[method.name] > 1:
-            method.name = reference + "+" * method.name.endswith("+")
+            method.name = reference
     return made
 
 

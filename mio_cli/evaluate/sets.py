@@ -96,7 +96,7 @@ def find_sets(
             missing.append(str(error))
     if "mixed" in groups:
         sets += [_mixed_set(photos_in(root), chain, seed) for chain in CHAINS]
-    if any(each.task for each in sets if each.group in SEVERITIES):
+    if any(each.group in SEVERITIES for each in sets):
         sets.append(_clean_set(photos or photos_in(root / TRUTH)))
     if not sets:
         raise DataError(f"no test set of {', '.join(groups)} in {root}:\n  " + "\n  ".join(missing))

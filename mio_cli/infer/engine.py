@@ -69,10 +69,6 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
-MIRRORINGS: tuple[tuple[int, ...], ...] = ((), (1,))
-"""Axes that an ensemble mirrors a photo along. It stays upright: rain falls, and the distance is hazy."""
-
-
 class Engine:
     """A network on a device, ready for whole photos.
 
@@ -108,7 +104,7 @@ class Engine:
         self.net = net.to(self.device)
         self.spec = cast(ModelSpec, net.spec)
         self.tile, self.halo, self.note = tile, halo, note
-        self.mirrorings = MIRRORINGS if ensemble else MIRRORINGS[:1]
+        self.ensemble = ensemble
         self.batch = batch or (None if self.device.type == "cuda" else 1)
         half = self.device.type == "cuda" and self.spec.fp16
         self.precision = torch.float16 if half else torch.float32
@@ -179,18 +175,13 @@ class Engine:
             MioError: memory runs out even with the smallest tiles, or the network returns NaN.
         """
         photo = np.ascontiguousarray(photo, dtype=np.float32)
-        if len(self.mirrorings) == 1:
+        if not self.ensemble:
             return self._restore(photo, prompt, advance)
-        total, count = np.zeros_like(photo), len(self.mirrorings)
-        for number, axes in enumerate(self.mirrorings):
-
-            def tell(done: int, of: int, before: int = number) -> None:
-                advance(before * of + done, count * of)
-
-            # What the photo tells is read anew: rain that falls to the left told the code so.
-            mirrored = np.ascontiguousarray(np.flip(photo, axes))
-            total += np.flip(self._restore(mirrored, prompt, tell), axes)
-        return np.divide(total, count, out=total)
+        upright = self._restore(photo, prompt, lambda done, total: advance(done, 2 * total))
+        # What a photo tells, such as where rain falls to, is read anew. Haze upside down is not recognised.
+        mirrored = np.ascontiguousarray(photo[:, ::-1])
+        mirrored = self._restore(mirrored, prompt, lambda done, total: advance(total + done, 2 * total))
+        return (upright + mirrored[:, ::-1]) / 2
 
     def _restore(self, photo: np.ndarray, prompt: Tensor | None, advance: Advance) -> np.ndarray:
         """One photo once, with smaller tiles if memory runs out."""

@@ -18,7 +18,7 @@ from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, degrade, draw
 from mio_cli.degrade.common import Range
 from mio_cli.degrade.haze import fallback_depth
-from mio_cli.degrade.mixed import CAMERA_FORMS, degrade_by, random_chain
+from mio_cli.degrade.mixed import CAMERA_FORMS, degrade_by, random_chain, saved
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.turns import TURNS, turned
 
@@ -197,12 +197,6 @@ class Patches(ABC):
         """Random patches of these classes."""
 
 
-def _as_jpeg(tiles: Tensor, qualities: Range, generator: Generator) -> Tensor:
-    """T×3×P×P of one photo, saved with one quality of these."""
-    quality = qualities.draw(1, generator).expand(len(tiles))
-    return degrade(Task.JPEG, tiles, {"quality": quality}, generator)
-
-
 class DegradedPatches(Patches):
     """Patches of clean photos, degraded on the fly.
 
@@ -254,12 +248,12 @@ class DegradedPatches(Patches):
             classes[row] = [CLASS_ORDER.index(task) for task, _ in chain]
         for row in (label < CLEAN_INDEX).nonzero()[:, 0].tolist() if self.saved else []:
             if float(torch.rand((), generator=generator)) < self.saved:
-                degraded[row] = _as_jpeg(degraded[row], SAVED_QUALITY, generator)
+                degraded[row] = saved(degraded[row], float(SAVED_QUALITY.draw(1, generator)), generator)
         fine = torch.tensor([CLEAN_INDEX, *(CLASS_ORDER.index(task) for task in SCENE)])
         for row in torch.isin(label, fine).nonzero()[:, 0].tolist() if self.mixed else []:
             # Every other photo comes from a camera as a fine JPEG, and counts as what it was.
             if integers(generator, 2)[0]:
-                degraded[row] = _as_jpeg(degraded[row], FINE_QUALITY, generator)
+                degraded[row] = saved(degraded[row], float(FINE_QUALITY.draw(1, generator)), generator)
         # A single degradation has a name, whatever form it takes.
         label = torch.tensor([first if not others else MIXED_INDEX for first, *others in classes])
         shares = torch.stack([shares_of(each) for each in classes])

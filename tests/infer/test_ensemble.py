@@ -12,8 +12,10 @@ from mio_cli.arch.camera_blur import line
 from mio_cli.core.tasks import Task
 from mio_cli.degrade import degrade, draw
 from mio_cli.evaluate.metrics import psnr
+from mio_cli.infer.engine import Engine
 from mio_cli.infer.restorer import Restorer
 from mio_cli.infer.transfer import to_tensor
+from tests.infer.networks import lively
 
 CPU = torch.device("cpu")
 
@@ -47,6 +49,15 @@ def test_a_mirrored_photo_is_restored_as_the_photo(degraded: dict[str, np.ndarra
         upright, mirrored = (restorer(each, task="rain") for each in (photo, photo[:, ::-1]))
         apart = np.abs(upright[:, ::-1] - mirrored).max()
         assert (apart < 1e-4) == ensemble, apart
+
+
+def test_progress_counts_both(sharp: np.ndarray) -> None:
+    told: list[tuple[int, int]] = []
+    engine = Engine(lively(prompt=None), ensemble=True, tile=192)
+    engine(sharp, advance=lambda done, total: told.append((done, total)))
+    count = len(told)
+    assert count > 2
+    assert told == [(done, count) for done in range(1, count + 1)]
 
 
 @pytest.mark.parametrize("task", ["noise", "blur", "jpeg", "rain"])

@@ -10,7 +10,7 @@ a noisy photo looks never outweighs it. So dark and noisy photos count several t
 from __future__ import annotations
 
 import torch
-from common import progress, run
+from common import descend, progress, run
 from torch import Tensor, nn
 
 from mio_cli.arch.compact_classifier import CompactClassifier
@@ -26,7 +26,7 @@ MIXED = 8
 WEIGHT = 4.0
 """Of photos that are dark and noisy. With 5, one of 24 dev photos that were noisy only was taken for dark."""
 
-ROUNDS, RATE, DROPOUT = 30, 1e-3, 0.1
+STEPS, RATE, DROPOUT = 2400, 1e-3, 0.1
 
 
 @torch.no_grad()
@@ -58,22 +58,17 @@ def fit(head: nn.Sequential, features: Tensor, shares: Tensor) -> None:
         logits = head[2](drop(hidden))
         return -(weight[rows, None] * shares[rows] * logits.log_softmax(dim=1)).sum(dim=1).mean()
 
-    optimizer = torch.optim.AdamW(head.parameters(), RATE, weight_decay=0.05)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, ROUNDS)
-    for _ in range(ROUNDS):
-        for rows in known[torch.randperm(len(known))].split(256):
-            optimizer.zero_grad()
-            loss(rows, nn.Dropout(DROPOUT)).backward()
-            optimizer.step()
-        schedule.step()
+    def some() -> Tensor:
+        return loss(known[torch.randint(len(known), (256,))], nn.Dropout(DROPOUT))
+
+    descend([head], some, STEPS, RATE, decay=0.05)
     with torch.no_grad():
         print(f"cross-entropy of examples left out: {float(loss(left_out, nn.Identity())):.3f}")
 
 
 def train(net: CompactClassifier, cache: PhotoCache, batches: int) -> None:
     """Fit what is said to examples of what is seen."""
-    found = examples(net.eval(), cache, batches)
-    fit(net.head.requires_grad_(True), *found)
+    fit(net.head, *examples(net, cache, batches))
 
 
 if __name__ == "__main__":
