@@ -88,7 +88,7 @@ def test_a_photo_is_followed_fetched_and_deleted(demo: Demo, noisy: np.ndarray, 
     facts = facts_of(demo, "GET", path)
     assert (facts["name"], facts["output"]) == ("Grüße; 1.png", "Grüße; 1.restored.png")
     assert facts["passes"] == ["noise"]
-    assert facts["probabilities"]["noise"] > 0.9
+    assert max(facts["probabilities"], key=facts["probabilities"].get) == "noise"
     status, headers, data = ask(demo, "GET", f"{path}/file")
     assert (status, headers["Content-Disposition"]) == (
         200, "attachment; filename*=UTF-8''Gr%C3%BC%C3%9Fe%3B%201.restored.png",
