@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -69,6 +70,9 @@ def main() -> None:
     # of the time on a quiet machine, but on a busy one they take half as long again (benchmarks/README.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     sys.argv[1:] = map(_as_path, sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that a terminal cannot show must not end a batch
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except MioError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +53,12 @@ def file_progress(*, visible: bool) -> Progress:
 
 def print_json(record: Mapping[str, object]) -> None:
     """One JSON object on a line of its own."""
-    print(json.dumps(record, ensure_ascii=False), flush=True)  # noqa: T201 (knows what to do if it is closed)
+    line = json.dumps(record, ensure_ascii=False)
+    try:
+        line.encode(getattr(sys.stdout, "encoding", "utf-8"))
+    except UnicodeEncodeError:
+        line = json.dumps(record)
+    print(line, flush=True)  # noqa: T201 (knows what to do if it is closed)
 
 
 def percentages(probabilities: Mapping[str, float], least: float = 0.05) -> str:

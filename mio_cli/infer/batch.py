@@ -42,7 +42,7 @@ from mio_cli.io import (
     write_picture,
 )
 from mio_cli.io.formats import format_for
-from mio_cli.io.sources import STREAM
+from mio_cli.io.sources import STREAM, comparison_path
 
 COMPARE_SIDE = 1600
 """Longest side of each half of a before/after picture, in pixels."""
@@ -115,7 +115,7 @@ def restore_files(
     Args:
         advance: called with (index of the file, tiles done, tiles in all).
     """
-    targets = output_paths(sources, options.output)
+    targets = output_paths(sources, options.output, compare=options.compare)
     for folder in {target.parent for target in targets if target != STREAM}:
         remove_stale_temporaries(folder)
     pairs = enumerate(zip(sources, targets, strict=True))
@@ -274,5 +274,4 @@ def _write_comparison(before: Picture, after: np.ndarray, target: Path) -> None:
     line = np.ones((size[1], 4, 3), np.float32)
     sheet = np.concatenate([halves[0], line, halves[1]], axis=1)
     picture = Picture(rgb=np.clip(sheet, 0, 1))
-    name = target.stem.removesuffix(".restored")
-    write_picture(picture, target.with_name(f"{name}.compare.jpg"), quality=92)
+    write_picture(picture, comparison_path(target), quality=92)

@@ -51,7 +51,7 @@ class Metadata:
 def metadata_of(image: Image.Image) -> Metadata:
     """The metadata of an opened image; what is damaged is left out.
 
-    ``orientation`` is the EXIF value 1 to 8 that the caller has to apply; EXIF and XMP already say 1.
+    ``orientation`` is the EXIF value 1 to 8 that the caller has to apply; EXIF no longer has it, XMP says 1.
     """
     info = image.info
     exif = _tiff_exif(image) if image.format == "TIFF" else _exif_blob(info)
@@ -77,16 +77,22 @@ def orientation_of(exif: bytes) -> int:
 
 
 def upright(exif: bytes) -> bytes:
-    """The blob with orientation 1 and without its thumbnail, which still shows the photo as it was."""
+    """The blob without its orientation, and without its thumbnail, which still shows the photo as it was.
+
+    The tag itself is taken out, of whatever type it is: Pillow would write all of EXIF anew for AVIF because
+    of it, and break maker notes.
+    """
     order = _byte_order(exif)
     start = _first_ifd(exif, order)
-    patched = bytearray(exif)
-    _set(patched, order, start, {ORIENTATION: 1})
     (count,) = struct.unpack_from(order + "H", exif, start)
-    following = start + 2 + 12 * count
-    if following + 4 <= len(exif):
-        patched[following : following + 4] = bytes(4)
-    return bytes(patched)
+    end = start + 2 + 12 * count
+    if end > len(exif):
+        return exif
+    entries = [exif[position : position + 12] for position in range(start + 2, end, 12)]
+    kept = [entry for entry in entries if struct.unpack_from(order + "H", entry)[0] != ORIENTATION]
+    # Values stay where they are, for offsets point to them. Behind the entries comes where the thumbnail is.
+    ifd = struct.pack(order + "H", len(kept)) + b"".join(kept)
+    return exif[:start] + ifd + bytes(end + 4 - start - len(ifd)) + exif[end + 4 :]
 
 
 def with_size(exif: bytes, width: int, height: int) -> bytes:

@@ -84,6 +84,13 @@ def decode_png16(data: bytes, image: Image.Image) -> Codes:
     return np.concatenate([codes, opaque * np.uint16(65_535)], axis=2)
 
 
+def scale_key(image: Image.Image, bits: int) -> None:
+    """Make the transparent grey of a loaded PNG of 2 or 4 bits fit its pixels, which Pillow scales to 8."""
+    key = image.info.get("transparency")
+    if image.mode == "L" and isinstance(key, int):
+        image.info["transparency"] = key * 255 // (2**bits - 1)
+
+
 def named_colours(data: bytes) -> tuple[int, int]:
     """Colour primaries and transfer characteristics by their numbers in ITU-T H.273; 2 is unspecified."""
     for kind, content in _chunks(data):

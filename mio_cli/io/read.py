@@ -188,6 +188,8 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         orientation = metadata.orientation
     else:
         image.load()
+        if file_format == "PNG":
+            png.scale_key(image, bits)
         # Pillow turns TIFF files upright itself, while loading them.
         orientation = 1 if file_format == "TIFF" else metadata.orientation
         codes, icc = _decode8(image, icc)
@@ -197,14 +199,15 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         icc = None  # what is named by numbers differs from sRGB in its colours only
     white = np.iinfo(codes.dtype).max
     colours = np.repeat(codes[..., :1], 3, axis=2) if grey else codes[..., :3]
-    rgb, excess, icc = _to_srgb(colours, white, icc, grey)
+    rgb, excess, kept_icc = _to_srgb(colours, white, icc, grey)
+    reduced = white > 255 and kept_icc is None and icc is not None and has_tables(icc)
     alpha = codes[..., -1].astype(np.float32) / np.float32(white) if codes.shape[2] in (2, 4) else None
     return Picture(
         rgb=rgb,
         alpha=alpha,
         grey=grey,
         bit_depth=8 if white == 255 else 16,
-        icc=icc,
+        icc=kept_icc,
         exif=metadata.exif,
         xmp=metadata.xmp,
         iptc=metadata.iptc,
@@ -214,7 +217,8 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         jpeg_tables=tables,
         excess=excess,
         stored_bits=bits,
-        left_behind=_left_behind(image, data, file_format),
+        left_behind=_left_behind(image, data, file_format)
+        + ("its colours of 16 bits are read with 8: its profile is a table",) * reduced,
     )
 
 
@@ -226,8 +230,7 @@ def _decode_deep(
         codes = decode_tiff16(data)
         if not is_deep_cmyk(image):
             return codes, icc
-        eight = np.rint(codes / np.float32(257)).astype(np.uint8)  # lcms by way of Pillow takes no more
-        return _decode8(Image.fromarray(eight, "CMYK"), icc)
+        return _decode8(Image.fromarray(_eight_bits(codes), "CMYK"), icc)
     match file_format:
         case "PNG":
             return png.decode_png16(data, image), icc
@@ -292,11 +295,15 @@ def _to_srgb(
         wide -= rgb
         return rgb, wide if max(wide.max(), -wide.min()) > _NO_EXCESS else None, icc
     if icc and has_tables(icc):
-        eight = colours if white == 255 else (colours // 257).astype(np.uint8)
-        converted = tables_to_srgb(Image.fromarray(eight), icc)
+        converted = tables_to_srgb(Image.fromarray(colours if white == 255 else _eight_bits(colours)), icc)
         if converted is not None:
             return np.asarray(converted, np.float32) / np.float32(255), None, None
     return np.divide(colours, np.float32(white), dtype=np.float32), None, icc
+
+
+def _eight_bits(codes: Codes) -> Codes:
+    """Codes of 16 bits as 8: lcms by way of Pillow takes no more."""
+    return np.rint(codes / np.float32(257)).astype(np.uint8)
 
 
 def _oriented(codes: Codes, orientation: int) -> Codes:

@@ -16,7 +16,7 @@ from mio_cli.io.formats import FORMATS, READABLE, UNREAD, format_for, format_of_
 STREAM = Path("-")
 """Standard input as a source, standard output as a target."""
 
-_MARK = ".restored"
+_MARK, _COMPARISON = ".restored", ".compare"
 _ARCHIVE_LEFTOVERS = "__MACOSX"  # a folder of previews in archives made by macOS
 
 
@@ -50,7 +50,7 @@ def find_photos(
 
     Args:
         paths: files, folders, patterns such as ``"scans/**/*.jpg"``, or ``-``.
-        skip: a folder that is not searched: where the outputs go.
+        skip: a folder inside the searched ones that is not searched: where the outputs go.
         note: called with a sentence if folders also hold photos that cannot be read.
 
     Raises:
@@ -59,6 +59,8 @@ def find_photos(
     unique: dict[str, Source] = {}
     unread: set[str] = set()
     for argument in paths:
+        if skip is not None and len(paths) > 1 and os.path.isdir(argument) and _same(Path(argument), skip):
+            continue  # as what shells make of album/* with --output album/new
         for source in _named_by(argument, skip, unread):
             unique.setdefault("-" if source.is_stream else os.path.realpath(source.path), source)
     if unread:
@@ -80,14 +82,7 @@ def photos_in(folder: Path) -> list[Path]:
     return sorted(found, key=natural_key)
 
 
-def output_path(
-    source: Source,
-    output: str | Path | None,
-    *,
-    suffix: str | None = None,
-    several: bool = False,
-    in_place: bool = False,
-) -> Path:
+def output_path(source: Source, output: str | Path | None, *, several: bool = False) -> Path:
     """Where the restored photo goes.
 
     Args:
@@ -96,55 +91,59 @@ def output_path(
             ``-`` for standard output, else a file or a folder. It is a folder if one exists there, if
             it ends in ``/``, with ``several``, or if the source was found in a folder and ``output`` has
             no photo's suffix; names and subfolders of the sources are kept in it.
-        suffix: replaces the suffix, and so the format; for a file that ``output`` names it is not used.
         several: more than one photo is being restored.
-        in_place: the photo itself may be replaced.
 
     Raises:
         UsageError: the output is the photo itself, or its suffix belongs to no format.
     """
     if (output is None and source.is_stream) or str(output) == "-":
         return STREAM
-    stem, own_suffix = _name_parts(source)
-    kept = own_suffix if suffix is None else suffix
+    stem, suffix = _name_parts(source)
     if output is None:
-        target = source.path.with_name(f"{stem}{_MARK}{kept}")
+        target = source.path.with_name(f"{stem}{_MARK}{suffix}")
     elif several or _names_folder(source, output):
-        target = Path(output) / _folder(source) / f"{stem}{kept}"
+        target = Path(output) / _folder(source) / f"{stem}{suffix}"
     else:
         target = Path(output)
     format_for(target, "PNG")
-    if not in_place and not source.is_stream and _same(target, source.path):
+    if not source.is_stream and _same(target, source.path):
         raise UsageError(f"'{target}' is the photo itself", hint="choose another --output")
     return target
 
 
+def comparison_path(target: Path) -> Path:
+    """Where the before/after picture of a restored photo goes: ``photo.compare.jpg`` beside it."""
+    return target.with_name(f"{target.stem.removesuffix(_MARK)}{_COMPARISON}.jpg")
+
+
 def output_paths(
-    sources: Sequence[Source],
-    output: str | Path | None,
-    *,
-    suffix: str | None = None,
-    in_place: bool = False,
+    sources: Sequence[Source], output: str | Path | None, *, compare: bool = False
 ) -> list[Path]:
     """:func:`output_path` of each source, once it is sure that no file would be written twice or replaced.
 
+    Args:
+        compare: before/after pictures are written, too.
+
     Raises:
-        UsageError: two photos would get the same output, or an output is one of the other photos.
+        UsageError: two photos would get the same output, or an output is one of the photos.
     """
     several = len(sources) > 1
-    targets = [output_path(s, output, suffix=suffix, several=several, in_place=in_place) for s in sources]
-    inputs = {os.path.realpath(source.path): source for source in sources if not source.is_stream}
+    targets = [output_path(source, output, several=several) for source in sources]
+    inputs = {os.path.realpath(source.path) for source in sources if not source.is_stream}
     writers: dict[str, Source] = {}
     for source, target in zip(sources, targets, strict=True):
-        key = "-" if target == STREAM else os.path.realpath(target)
-        if key in writers:
-            raise UsageError(
-                f"'{writers[key].path}' and '{source.path}' would both be written to '{target}'",
-                hint="name the folder that holds both, or restore them one after the other",
-            )
-        if inputs.get(key, source) is not source:
-            raise UsageError(f"'{target}' is one of the photos to restore", hint="choose another --output")
-        writers[key] = source
+        for written in [target] if target == STREAM or not compare else [target, comparison_path(target)]:
+            key = "-" if written == STREAM else os.path.realpath(written)
+            if key in writers:
+                raise UsageError(
+                    f"'{writers[key].path}' and '{source.path}' would both be written to '{written}'",
+                    hint="name the folder that holds both, or an --output for each, one after the other",
+                )
+            if key in inputs:
+                raise UsageError(
+                    f"'{written}' is one of the photos to restore", hint="choose another --output"
+                )
+            writers[key] = source
     return targets
 
 
@@ -155,6 +154,8 @@ def natural_key(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source]:
+    if not argument:
+        raise UsageError("a photo's name is empty", hint="leave the quotes out, or name a photo or a folder")
     if argument == "-" or (os.path.lexists(argument) and not os.path.isdir(argument)):
         return [Source(Path(argument))]
     if os.path.isdir(argument):
@@ -175,6 +176,7 @@ def _walk(folder: Path, skip: Path | None, unread: set[str]) -> list[Path]:
 
     Photos of other formats are added to ``unread``.
     """
+    skip = _below(folder, skip)
     photos: list[Path] = []
     unreadable: list[Path] = []
     for parent, folders, files in os.walk(folder, onerror=lambda e: unreadable.append(Path(e.filename))):
@@ -195,12 +197,13 @@ def _is_wanted(name: str) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.stem.endswith((_MARK, ".compare"))
+    return path.stem.endswith((_MARK, _COMPARISON))
 
 
 def _expand(pattern: str, skip: Path | None, unread: set[str]) -> Iterator[Source]:
     """Photos that match, and photos in folders that match."""
     steady = Path(*_steady_parts(Path(pattern)))
+    skip = _below(steady, skip)
     for match in sorted(map(Path, glob.glob(pattern, recursive=True)), key=natural_key):
         if _is_inside(match, skip) or _ARCHIVE_LEFTOVERS in match.relative_to(steady).parts:
             continue
@@ -216,6 +219,11 @@ def _steady_parts(pattern: Path) -> Iterator[str]:
         if glob.has_magic(part):
             return
         yield part
+
+
+def _below(searched: Path, skip: Path | None) -> Path | None:
+    """``skip`` if it lies below the folder that is searched. One that holds it would hide all its photos."""
+    return skip if skip is not None and _is_inside(skip, searched) and not _same(skip, searched) else None
 
 
 def _is_inside(path: Path, folder: Path | None) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mio_cli.hub.folder import save_model
-from tests.conftest import save
+from tests.conftest import Mio, save
 from tests.infer.networks import lively
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="descriptors, limits and /dev/full of Linux")
@@ -83,3 +83,18 @@ def test_a_name_with_a_dash_in_front_is_no_option(folder: Path) -> None:
     done = shell(folder, "restore *.png --model model -t noise -o out/")
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["-tilt.png", "clean.png"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "utf-8:surrogateescape", "ascii", "latin-1"])
+def test_names_that_cannot_be_shown_end_no_batch(mio: Mio, tmp_path: Path, encoding: str) -> None:
+    """File names are bytes, and a terminal may know fewer letters than a disk."""
+    photo = np.full((16, 16, 3), 90, np.uint8)
+    names = [os.fsdecode(b"caf\xe9.png"), "雨.png", "zebra.png"]
+    for name in names:
+        save(photo, tmp_path / "in" / name)
+    words = ["restore", tmp_path / "in", "--task", "noise", "-o", tmp_path / "out", "--skip-existing"]
+    plain = mio(*words, PYTHONIOENCODING=encoding)
+    assert plain.returncode == 0, plain.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(names)
+    told = mio(*words, "--json", PYTHONIOENCODING=encoding)
+    assert {Path(json.loads(line)["input"]).name for line in told.stdout.splitlines()} == set(names)

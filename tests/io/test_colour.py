@@ -24,7 +24,7 @@ from photo_files import chunk, encode, png16
 from PIL import Image, ImageCms
 
 from mio_cli.core.errors import PhotoError
-from mio_cli.io import encode_picture, read_picture
+from mio_cli.io import encode_picture, losses, read_picture
 from mio_cli.io.profiles import display_p3
 
 WIDE = {
@@ -174,6 +174,14 @@ def test_lookup_table_profiles_become_srgb(photo: np.ndarray) -> None:
     assert picture.icc is None
     assert np.abs(picture.rgb * 255 - little_cms(Image.fromarray(photo), icc)).mean() < 3
     assert "icc_profile" not in Image.open(BytesIO(encode_picture(picture))).info
+    deep = read_picture(
+        png16(
+            photo * np.uint16(257) - np.uint16(100) * (photo > 0),
+            chunk(b"iCCP", b"x\0\0" + zlib.compress(icc)),
+        )
+    )
+    assert abs(float((deep.rgb - picture.rgb).mean())) < 0.05 / 255, "rounded, not cut"
+    assert losses(deep) == ("its colours of 16 bits are read with 8: its profile is a table",)
 
 
 def test_cmyk_goes_through_its_profile(photo: np.ndarray) -> None:

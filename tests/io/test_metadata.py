@@ -135,11 +135,27 @@ def test_exif_is_patched_in_place_and_its_thumbnail_unlinked(photo: np.ndarray) 
     data = encode(Image.fromarray(photo), "JPEG", exif=bytes(blob) + thumbnail)
     assert Image.open(BytesIO(data)).getexif().get_ifd(ExifTags.IFD.IFD1)  # the thumbnail is there
 
-    written = Image.open(BytesIO(encode_picture(read_picture(data))))
-    kept = written.info["exif"]
-    assert kept.index(b"note" * 9) == data[data.index(b"Exif\0\0") :].index(b"note" * 9)
-    assert written.getexif().get_ifd(ExifTags.IFD.IFD1) == {}
-    assert written.getexif()[0x0112] == 1
+    place = data[data.index(b"Exif\0\0") + 6 :].index(b"note" * 9)
+    for target in ("JPEG", "PNG", "WEBP", "AVIF"):
+        written = Image.open(BytesIO(encode_picture(read_picture(data), target)))
+        kept = written.info["exif"].removeprefix(b"Exif\0\0")
+        assert kept.index(b"note" * 9) == place, target
+        assert written.getexif().get_ifd(ExifTags.IFD.IFD1) == {}
+        assert written.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("kind", [2, 5, 9])
+def test_an_orientation_that_is_none_costs_no_photo(photo: np.ndarray, kind: int) -> None:
+    """Of the type text, or a fraction. Pillow could not write AVIF with it."""
+    blob = bytearray(camera_exif(6))
+    order = ">" if blob[6:8] == b"MM" else "<"
+    entry = blob.index(struct.pack(order + "HH", 0x0112, 3))
+    struct.pack_into(order + "HHI", blob, entry, 0x0112, kind, 1)
+    picture = read_picture(encode(Image.fromarray(photo), "JPEG", exif=bytes(blob)))
+    assert picture.rgb.shape == photo.shape
+    for target in ("JPEG", "PNG", "TIFF", "WEBP", "AVIF"):
+        written = Image.open(BytesIO(encode_picture(picture, target)))
+        assert written.getexif()[0x0110] == "Model 5", target
 
 
 def test_damaged_exif_costs_nothing_but_itself(photo: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -54,6 +55,21 @@ def test_palette_and_key_transparency(photo: np.ndarray) -> None:
         assert np.array_equal(
             np.asarray(decode(encode_picture(read_picture(data))).convert("RGBA")), expected
         )
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_key_transparency_of_few_greys(bits: int) -> None:
+    white = 2**bits - 1
+    header = struct.pack(">IIBBBBB", 8 // bits, 1, bits, 0, 0, 0, 0)
+    row = bytes([0, 0b11100100 if bits == 2 else 0xF7])
+    parts = [
+        chunk(b"IHDR", header),
+        chunk(b"tRNS", struct.pack(">H", white)),
+        chunk(b"IDAT", zlib.compress(row)),
+    ]
+    picture = read_picture(b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b""))
+    assert picture.alpha is not None
+    assert picture.alpha[0].tolist() == [0] + [1] * (8 // bits - 1)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])

@@ -101,6 +101,8 @@ def test_patterns_the_shell_left_alone(album: Path) -> None:
 def test_nothing_found_is_said(album: Path) -> None:
     with pytest.raises(UsageError, match="'empty' holds no photos; mio reads JPEG"):
         find_photos(["empty"])
+    with pytest.raises(UsageError, match="name is empty"):
+        find_photos([""])
     with pytest.raises(UsageError, match=r"no photo matches 'album/\*\.webp'"):
         find_photos(["album/*.webp"])
 
@@ -114,18 +116,27 @@ def test_output_folder_is_not_searched(album: Path) -> None:
         ]
 
 
+def test_an_output_folder_above_hides_nothing(album: Path) -> None:
+    for asked in ("album", "album/2023", "album/*/*"):
+        for above in (".", "..", "album"):
+            assert names(find_photos([asked], skip=Path(above))) == names(find_photos([asked]))
+
+
+def test_an_output_folder_that_the_shell_names_too_is_not_searched(album: Path) -> None:
+    assert names(find_photos(["1.jpg", "album", "other"], skip=Path("other"))) == names(
+        find_photos(["1.jpg", "album"])
+    )
+
+
 @pytest.mark.parametrize(
     ("source", "output", "options", "expected"),
     [
         ("album/img2.JPG", None, {}, "album/img2.restored.JPG"),
-        ("album/img2.JPG", None, {"suffix": ".png"}, "album/img2.restored.png"),
         ("album/img2.JPG", "x.png", {}, "x.png"),
         ("album/img2.JPG", "album/img2.png", {}, "album/img2.png"),
         ("album/img2.JPG", "new/", {}, "new/img2.JPG"),
         ("album/img2.JPG", "new", {"several": True}, "new/img2.JPG"),
         ("album/img2.JPG", "other", {}, "other/img2.JPG"),
-        ("album/img2.JPG", "other", {"suffix": ".tif"}, "other/img2.tif"),
-        ("album/img2.JPG", "album", {"in_place": True}, "album/img2.JPG"),
         ("album/img2.JPG", "-", {}, "-"),
         ("-", None, {}, "-"),
         ("-", "x.png", {}, "x.png"),
@@ -183,11 +194,22 @@ def test_a_photo_is_never_its_own_output(album: Path) -> None:
 
 
 def test_outputs_never_collide(album: Path) -> None:
-    (album / "album" / "img2.png").touch()
-    with pytest.raises(UsageError, match=r"'album/img2.JPG' and 'album/img2.png' would both be written to"):
-        output_paths(find_photos(["album"]), None, suffix=".jpg")
+    same_name = [Source(Path("album/2023/a.png")), Source(Path("other/a.png"))]
+    with pytest.raises(UsageError, match=r"'album/2023/a.png' and 'other/a.png' would both be written to"):
+        output_paths(same_name, "out")
     with pytest.raises(UsageError, match="is one of the photos to restore"):
         output_paths([Source(Path("x/1.jpg")), Source(Path("y/x/1.jpg"), Path("y"))], "")
+
+
+def test_before_and_after_pictures_collide_with_nothing(album: Path) -> None:
+    photos = [Source(Path("1.png")), Source(Path("1.jpg"))]
+    assert len(output_paths(photos, "out")) == 2
+    with pytest.raises(UsageError, match=r"would both be written to 'out/1\.compare\.jpg'"):
+        output_paths(photos, "out", compare=True)
+    earlier = Source(Path("1.compare.jpg"))
+    for sources, output in (([earlier], "1.png"), ([Source(Path("1.png")), earlier], None)):
+        with pytest.raises(UsageError, match=r"'1\.compare\.jpg' is one of the photos to restore"):
+            output_paths(sources, output, compare=True)
 
 
 def test_unwritable_suffix_is_found_before_any_work(album: Path) -> None:
