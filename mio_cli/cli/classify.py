@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from mio_cli.cli.options import Classifier, Debug, Device, Json, Paths
+from mio_cli.cli.options import Classifier, Debug, Device, Json, MaxPixels, Paths
 from mio_cli.cli.output import console, print_error, print_json, print_note, probability_table
 from mio_cli.cli.streams import check_input
 from mio_cli.core.errors import MioError
@@ -16,6 +16,7 @@ def classify(
     paths: Paths,
     model: Classifier = "mio-classifier",
     device: Device = None,
+    max_pixels: MaxPixels = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -24,7 +25,7 @@ def classify(
     from mio_cli.infer.auto import TaskClassifier
     from mio_cli.infer.batch import Outcome, exit_code, read_source
     from mio_cli.infer.engine import choose_device
-    from mio_cli.io import find_photos
+    from mio_cli.io import DEFAULT_MAX_PIXELS, find_photos
 
     sources = find_photos(paths, note=print_note)
     check_input(sources, "classify")
@@ -34,7 +35,7 @@ def classify(
         outcome = Outcome(source.path)
         outcomes.append(outcome)
         try:
-            shares = classifier(read_source(source).rgb)
+            shares = classifier(read_source(source, max_pixels or DEFAULT_MAX_PIXELS).rgb)
         except MioError as error:
             outcome.error = error
             if as_json:

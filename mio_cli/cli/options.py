@@ -8,8 +8,8 @@ import typer
 
 from mio_cli.cli.completion import complete_model
 
-MACHINE = "Model and machine"
-"""Heading of a group of options in the help."""
+MACHINE, FILES = "Model and machine", "Files"
+"""Headings of groups of options in the help."""
 
 Paths = Annotated[
     list[str], typer.Argument(metavar="PATH", help="Photos, folders (with all below them) or globs.")
@@ -23,7 +23,10 @@ Device = Annotated[
     ),
 ]
 
-
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(min=1, help="Refuse photos of more pixels than this.", rich_help_panel=FILES),
+]
 Ensemble = Annotated[
     bool,
     typer.Option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mio_cli.cli.completion import complete_task
-from mio_cli.cli.options import MACHINE, Debug, Device, Ensemble, Json, Model, Paths
+from mio_cli.cli.options import FILES, MACHINE, Debug, Device, Ensemble, Json, MaxPixels, Model, Paths
 from mio_cli.cli.output import (
     console,
     error_console,
@@ -24,7 +24,7 @@ from mio_cli.cli.output import (
     summary_table,
 )
 from mio_cli.cli.streams import check_input, check_output, writes_stream
-from mio_cli.core.request import Request
+from mio_cli.core.request import LEAST_TILE, Request
 
 if TYPE_CHECKING:
     from mio_cli.infer.batch import Options, Outcome
@@ -44,7 +44,7 @@ mio restore old.png --task noise,jpeg — two passes; rain=0.7,lowlight=0.3 is o
 mio restore small.jpg --task sr --scale 4 — enlarge four times
 """
 
-WISH, FILES = "What to do", "Files"
+WISH = "What to do"
 
 TaskWords = Annotated[
     str,
@@ -101,14 +101,10 @@ Jobs = Annotated[
 Tile = Annotated[
     int | None,
     typer.Option(
-        min=256,
+        min=LEAST_TILE,
         help="Side of a tile in pixels. Default: 1024, or less if little memory is free.",
         rich_help_panel=MACHINE,
     ),
-]
-MaxPixels = Annotated[
-    int | None,
-    typer.Option(min=1, help="Refuse photos of more pixels than this.", rich_help_panel=FILES),
 ]
 
 

@@ -10,6 +10,9 @@ from mio_cli.core.tasks import Prompt, Task, parse_prompts
 SCALES = (2, 3, 4)
 """How many times super-resolution enlarges."""
 
+LEAST_TILE = 256
+"""Side in pixels of the smallest tiles: those above it overlap by a smaller part."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -39,7 +42,7 @@ class Request:
         if not 0 <= self.strength <= 1:
             raise UsageError(f"cannot use --strength {self.strength}", hint="choose a number from 0 to 1")
         enlarges = any(Task.SR in prompt for prompt in self.prompts)
-        if self.scale != 1 and not (enlarges and self.scale in SCALES):
+        if self.scale != 1 and not (enlarges and type(self.scale) is int and self.scale in SCALES):
             raise UsageError(
                 f"cannot use --scale {self.scale} here", hint="enlarge with --task sr --scale 2, 3 or 4"
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -154,6 +155,7 @@ class _File:
 
     def __init__(self, index: int, source: Source, target: Path, options: Options) -> None:
         self.index, self.source, self.target, self.options = index, source, target, options
+        self.name = "standard input" if source.is_stream else str(source.path)
         self.outcome = Outcome(source.path)
         self.piped = b""
         self.before: Picture | None = None
@@ -171,7 +173,7 @@ class _File:
     def read(self) -> None:
         """File → picture, unless its output is there already."""
         with self._charged():
-            if self.options.skip_existing and self.target != STREAM and self.target.is_file():
+            if self.options.skip_existing and self.target != STREAM and os.path.isfile(self.target):
                 self.outcome.output = self.target
             elif self.source.is_stream:
                 self.piped = sys.stdin.buffer.read()
@@ -210,7 +212,7 @@ class _File:
             else:
                 write_file(original, self.target)
         elif self.target == STREAM:
-            _write_stream(encode_picture(picture))
+            _write_stream(encode_picture(picture, name=self.name))
             self.outcome.notes += losses(picture)
         else:
             self.outcome.notes += write_picture(picture, self.target)
@@ -234,15 +236,15 @@ class _File:
             yield
         except WeightsError:
             raise
-        except MioError as error:
+        except PhotoError as error:
             self.outcome.error = error
+        except MioError as error:
+            self.outcome.error = PhotoError(f"{self.name}: {error.message}", hint=error.hint)
         except MemoryError:
-            self.outcome.error = PhotoError(
-                f"{self.source.path}: not enough memory", hint="close other programs"
-            )
+            self.outcome.error = PhotoError(f"{self.name}: not enough memory", hint="close other programs")
         except Exception as error:  # whatever it is, the other files shall not suffer
             self.outcome.error = PhotoError(
-                f"{self.source.path}: {type(error).__name__}: {error}",
+                f"{self.name}: {type(error).__name__}: {error}",
                 hint="that is a fault of mio: please report what --debug prints",
             )
             self.outcome.error.__cause__ = error

@@ -63,7 +63,7 @@ def choose_device(name: str | torch.device | None = None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.empty(1, device=device).tolist()
     except (RuntimeError, AssertionError):
         raise UsageError(f"there is no device '{name}' here", hint="use --device cpu") from None
     return device
@@ -315,7 +315,7 @@ def _places(tiles: Sequence[Tile], photo: np.ndarray, x: Tensor) -> Tensor:
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out; torch's CPU allocator raises a plain RuntimeError."""
-    return not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError) or (
-        "can't allocate memory" in str(error)
+    """Whether ``error`` says that memory ran out; torch's CPU allocator and oneDNN raise a RuntimeError."""
+    return not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "could not create a primitive")
     )  # fmt: skip

@@ -46,7 +46,7 @@ def pictures_of(image: Image.Image | Array | Tensor) -> list[Picture]:
 def as_kind_of(image: ImageKind, pictures: Sequence[Picture]) -> ImageKind:
     """``pictures`` as the kind of image, dtype, device and number of channels that ``image`` has.
 
-    Pillow images keep their ``info``. Palettes and modes such as CMYK become RGB or RGBA.
+    Pillow images keep their ``info``. Palettes and modes such as CMYK become RGB or RGBA, without a profile.
     """
     if isinstance(image, Tensor):
         batch = torch.stack([torch.from_numpy(picture.rgb).permute(2, 0, 1) for picture in pictures])
@@ -57,7 +57,8 @@ def as_kind_of(image: ImageKind, pictures: Sequence[Picture]) -> ImageKind:
         return array[:, :, 0] if image.ndim == 2 else array
     array = _to_array(picture, np.asarray(_plain(image)).dtype)
     result = Image.fromarray(array[:, :, 0] if array.shape[2] == 1 else array)
-    result.info = {key: value for key, value in image.info.items() if key != "transparency"}
+    lost = ("transparency", "icc_profile") if image.mode in ("CMYK", "LAB") else ("transparency",)
+    result.info = {key: value for key, value in image.info.items() if key not in lost}
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from PIL import Image
 
 from mio_cli.core.errors import UsageError
 from mio_cli.core.picture import Pixels
-from mio_cli.core.request import SCALES, Request
+from mio_cli.core.request import LEAST_TILE, SCALES, Request
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.degrade.sr import resize
 from mio_cli.hub.folder import load_model
@@ -50,7 +51,7 @@ class Restorer:
         model: a registered name, a model folder or ``hf:user/repo[@revision]`` (default: ``"mio-base"``
             on CUDA, ``"mio-small"`` elsewhere).
         device: where to run, such as ``"cuda"`` (default: CUDA if there is one).
-        tile: side of a tile in pixels (default: the largest that the free memory allows).
+        tile: side of a tile in pixels, 256 or more (default: the largest that the free memory allows).
         ensemble: take the mean of a photo and its mirror image; a little better, twice as slow.
         classifier: what auto asks; a registered name or a folder.
         note: called with a sentence when something had to be done differently than asked.
@@ -65,7 +66,7 @@ class Restorer:
 
     def __init__(
         self,
-        model: str | None = None,
+        model: str | Path | None = None,
         *,
         device: str | torch.device | None = None,
         tile: int | None = None,
@@ -73,8 +74,10 @@ class Restorer:
         classifier: str = DEFAULT_CLASSIFIER,
         note: Callable[[str], None] = lambda text: None,
     ) -> None:
+        if tile is not None and tile < LEAST_TILE:
+            raise UsageError(f"cannot use tiles of {tile} pixels", hint=f"choose {LEAST_TILE} or more")
         on = choose_device(device)
-        self.model = model or (DEFAULT_ON_CUDA if on.type == "cuda" else DEFAULT_MODEL)
+        self.model = str(model or "") or (DEFAULT_ON_CUDA if on.type == "cuda" else DEFAULT_MODEL)
         self.engine = Engine(load_model(self.model), device=on, tile=tile, ensemble=ensemble, note=note)
         self._classifier = classifier
 
@@ -189,7 +192,7 @@ class Restorer:
 
 
 def load(
-    model: str | None = None,
+    model: str | Path | None = None,
     *,
     device: str | torch.device | None = None,
     tile: int | None = None,

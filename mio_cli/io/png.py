@@ -67,7 +67,7 @@ def decode_png16(data: bytes, image: Image.Image) -> Codes:
     image.load()
     if (b"IEND", b"") not in _chunks(data):  # of which OpenCV would tell the terminal in words of its own
         raise OSError("image file is truncated")
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded = cv2.imdecode(np.frombuffer(_bare(data), np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None or decoded.dtype != np.uint16:
         raise OSError("cannot decode 16-bit PNG")
     codes: Codes = np.atleast_3d(decoded)
@@ -110,6 +110,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         position = end + 4
         if position <= len(data):
             yield data[start - 4 : start], data[start:end]
+
+
+def _bare(data: bytes) -> bytes:
+    """The file without what is not pixels: libpng would tell the terminal what it thinks of a profile."""
+    return SIGNATURE + b"".join(_chunk(*chunk) for chunk in _chunks(data) if chunk[0][:1].isupper())
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def read_picture(source: Path | bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, 
 def _load(path: Path, name: str) -> bytes:
     try:
         if path.is_dir():
+            os.listdir(path)  # one that may not be looked into is another error
             raise PhotoError(f"{name}: is a folder, not a photo")
         if path.exists() and not path.is_file():
             raise PhotoError(

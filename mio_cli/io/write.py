@@ -151,8 +151,10 @@ def _for_format(picture: Picture, file_format: str) -> Picture:
     alpha = picture.alpha if holds.alpha else None
     rare = file_format == "TIFF" and depth == 16 and alpha is not None  # few programs read it in grey
     one_channel = picture.grey and holds.grey and not rare
-    kept = picture.icc is not None and (one_channel or colour_space(picture.icc) != "GRAY")
-    icc = picture.icc if kept and holds.metadata else None
+    space = colour_space(picture.icc) if picture.icc else None
+    # A grey JPEG may have a profile of colours, a grey PNG must not.
+    fits = space == "GRAY" if one_channel and file_format == "PNG" else one_channel or space != "GRAY"
+    icc = picture.icc if fits and holds.metadata else None
     exif = with_size(picture.exif, picture.width, picture.height) if picture.exif else None
     return replace(picture, bit_depth=depth, alpha=alpha, grey=one_channel, icc=icc, exif=exif)
 

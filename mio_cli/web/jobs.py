@@ -268,9 +268,9 @@ class JobQueue:
         restored = self._restorer.restore(picture.rgb, job.request, advance=advance)
         job.passes = restored.passes
         _replace(job.after, _preview(restored.photo))
-        named = format_of_suffix(Path(job.name).suffix)
-        job.format, job.notes = named or picture.format, list(self._notes)
-        if restored.decision.mode == "none" and named:
+        job.format = format_of_suffix(Path(job.name).suffix) or picture.format
+        job.notes = list(self._notes)
+        if restored.decision.mode == "none":
             return data
         after = picture.with_rgb(restored.photo)
         job.notes += losses(after, job.format)

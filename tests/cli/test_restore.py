@@ -104,6 +104,7 @@ def test_a_folder_is_mirrored_and_failures_do_not_stop_it(
         (["photo.png", "--task", "sr", "--scale", "5"], 2, ["--scale 2, 3 or 4"]),
         (["photo.png", "--task", "noise,jpeg", "--passes", "2"], 2, ["--passes 2", "--task auto"]),
         (["photo.png", "-o", "photo.png"], 2, ["photo.png"]),
+        (["photo.png", "-o", "x" * 300 + ".png", "--skip-existing"], 1, ["xxx.png", "too long"]),
         (["photo.png", "--model", "nobody"], 1, ["nobody", "mio-small"]),
         (["photo.png", "--max-pixels", "100"], 1, ["photo.png", "--max-pixels"]),
         (["photo.png", "-o", "locked/out.png"], 1, ["locked"]),

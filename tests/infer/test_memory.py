@@ -185,6 +185,22 @@ def test_when_memory_runs_out_the_tiles_shrink_until_they_fit() -> None:
     assert scarce.startswith("MioError not enough memory"), scarce
 
 
+@pytest.mark.parametrize("words", ["could not create a primitive", "[enforce fail] can't allocate memory"])
+def test_whoever_says_that_memory_ran_out_is_understood(words: str, tmp_path: Path) -> None:
+    """oneDNN and torch have words of their own. The photo is named."""
+
+    class Scarce(Doubling):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.shape[-1] > 256:
+                raise RuntimeError(words)
+            return super().forward(x)
+
+    notes: list[str] = []
+    photo = np.zeros((8, 700, 3), np.float32)
+    Engine(Scarce(), tile=512, batch=1, note=notes.append)(photo)
+    assert notes == ["memory ran out; going on with tiles of 256 instead of 512 pixels"]
+
+
 @pytest.mark.parametrize("shape", [(600, 12_000), (12_000, 600)])
 def test_to_look_at_a_panorama_takes_no_more_memory_than_a_tile(shape: tuple[int, int]) -> None:
     engine = Engine(build_model("compact", prompt="adaptive").eval())

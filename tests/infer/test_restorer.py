@@ -136,6 +136,13 @@ def test_pillow_images_keep_mode_pixels_and_info(
     assert np.array_equal(np.asarray(result), np.asarray(expected))
 
 
+def test_a_profile_of_inks_is_not_said_to_be_of_colours(with_net: Callable[[nn.Module], Restorer]) -> None:
+    for mode, kept in (("RGB", True), ("CMYK", False)):
+        image = Image.new(mode, (8, 6))
+        image.info["icc_profile"] = b"profile"
+        assert ("icc_profile" in with_net(Same())(image, task="noise").info) == kept
+
+
 def test_a_transparent_palette_becomes_rgba(with_net: Callable[[nn.Module], Restorer]) -> None:
     image = Image.fromarray(np.array([[0, 1], [1, 0]], np.uint8), mode=None).convert("P")
     image.info["transparency"] = 0
@@ -286,7 +293,7 @@ def test_load_is_the_entrance_and_waits_for_nothing(folder: Path, noisy: np.ndar
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     import mio_cli
 
-    restorer = mio_cli.load(str(folder), device="cpu", tile=256)
+    restorer = mio_cli.load(folder, device="cpu", tile=256)
     assert isinstance(restorer, Restorer)
     assert restorer.engine.tile == 256
     assert mio_cli.load("mio-small").classify(noisy)["noise"] > 0.5
@@ -307,8 +314,13 @@ def test_progress_runs_once_over_all_passes(restorer: Restorer) -> None:
 def test_a_missing_classifier_or_device_is_told(folder: Path, photo: np.ndarray) -> None:
     with pytest.raises(WeightsError, match="nowhere"):
         Restorer(str(folder), classifier="nowhere").restore(photo)
-    with pytest.raises(UsageError, match="no device 'toaster'"):
-        Restorer(str(folder), device="toaster")
+    for device in ("toaster", "meta"):
+        with pytest.raises(UsageError, match=f"no device '{device}'"):
+            Restorer(str(folder), device=device)
+    with pytest.raises(UsageError, match="cannot use tiles of 100 pixels; choose 256 or more"):
+        Restorer(str(folder), tile=100)
+    with pytest.raises(UsageError, match=r"cannot use --scale 2\.0"):
+        Restorer(str(folder))(photo, task="sr", scale=2.0)  # type: ignore[call-overload]
 
 
 def test_the_examples_of_the_documentation_run(

@@ -128,6 +128,25 @@ def test_grey_profiles_stay_with_grey_files(photo: np.ndarray) -> None:
         assert np.ptp(pixels, axis=2).max() == 0
 
 
+def test_a_grey_jpeg_with_a_profile_of_colours_becomes_a_grey_png_without(photo: np.ndarray) -> None:
+    """PNG allows only grey profiles there; its pixels are sRGB instead."""
+    data = encode(Image.fromarray(photo[..., 1]), "JPEG", icc_profile=WIDE["ProPhoto"], quality=95)
+    picture = read_picture(data)
+    written = Image.open(BytesIO(encode_picture(picture, "PNG")))
+    assert (written.mode, "icc_profile" in written.info) == ("L", False)
+    assert np.abs(np.asarray(written) - picture.rgb[..., 0] * 255).max() < 0.6
+    again = Image.open(BytesIO(encode_picture(picture)))
+    assert (again.mode, again.info["icc_profile"]) == ("L", WIDE["ProPhoto"])
+
+
+def test_libpng_says_nothing_of_a_profile(deep_photo: np.ndarray, capfd: pytest.CaptureFixture[str]) -> None:
+    profile = bytearray(WIDE["ProPhoto"])
+    profile[36:40] = b"????"  # the signature
+    data = png16(deep_photo, chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(profile))))
+    assert read_picture(data).bit_depth == 16
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("bits", [8, 16])
 def test_png_that_names_display_p3_by_numbers(photo: np.ndarray, deep_photo: np.ndarray, bits: int) -> None:
     """As macOS and browsers write them: a chunk cICP (PNG third edition) in the place of a profile."""

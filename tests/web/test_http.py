@@ -74,6 +74,9 @@ def test_files_are_those_of_the_command_line(
     assert done.returncode == 0, done.stderr
     for photo in (*photos, tmp_path / "deep.png"):
         assert restored(demo, photo) == (tmp_path / "out" / photo.name).read_bytes(), photo.name
+    # Nor does a name without suffix change a clean photo.
+    status, _, data = ask(demo, "POST", "/api/restore?name=IMG_1234", photos[1].read_bytes())
+    assert (status, data) == (200, photos[1].read_bytes())
     wish = {"task": "sr=0.6,jpeg=0.4", "scale": 2, "strength": 0.5}
     words = [word for key, value in wish.items() for word in (f"--{key}", value)]
     mio("restore", photos[2], *words, "-o", tmp_path / "large.webp")
