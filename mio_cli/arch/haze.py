@@ -29,6 +29,15 @@ THICKEST = 4.0
 """Optical depth at most: it takes all but a 55th of the contrast, and 8 bits keep little of that."""
 
 
+LOOK, ZONES = 32, 8
+"""Side in places of a photo's second look, and of how many zones from near to far it is described."""
+
+DARK_RANKS, BRIGHT_RANKS = (0, 1, 6, 25), (125, 127)
+"""Which of the 128 places of a zone, by how dark and how bright they are, its description holds."""
+
+LOOK_FEATURES = ZONES * (10 + len(DARK_RANKS) + len(BRIGHT_RANKS) + 2) + 1
+"""Length of a description."""
+
 VIEWS = 3
 """Of a place: its mean, and its lowest and highest value."""
 
@@ -139,6 +148,76 @@ def lifted(x: Tensor, veil: Tensor) -> Tensor:
     """``J = (I − A)·e^(β·d) + A``, the paper's haze inverted: B×3×H×W and B×2×H×W → B×3×H×W."""
     depth, airlight = veil.float().chunk(2, dim=1)
     return (x - airlight) * depth.exp() + airlight
+
+
+class SecondLook(nn.Module):
+    """Correct a veil by what the photo would look like without it.
+
+    How thick haze is on the whole is harder to see than where it is thicker. But a veil taken for too thick
+    leaves values below black, and one taken for too thin leaves what is far paler and less dark than what is
+    near. So the lifted photo is described in zones from near to far, and all depths are stretched and moved
+    by what a small network makes of that.
+    """
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, hidden: int = 96) -> None:
+        super().__init__()
+        # What descriptions are on average, and by how much they vary.
+        self.register_buffer("centre", torch.zeros(LOOK_FEATURES))
+        self.register_buffer("spread", torch.ones(LOOK_FEATURES))
+        self.read = nn.Sequential(
+            nn.Linear(LOOK_FEATURES, hidden), nn.ReLU(inplace=True),
+            nn.Linear(hidden, hidden), nn.ReLU(inplace=True),
+            zeroed(nn.Linear(hidden, 3)),
+        )  # fmt: skip
+
+    def forward(self, overview: Tensor, veil: Tensor) -> Tensor:
+        """Overview B×9×H×W and its veil B×2×h×w → a better veil B×2×h×w."""
+        seen = (self.describe(overview, veil) - self.centre) / self.spread
+        return self.corrected(veil, self.read(seen))
+
+    @staticmethod
+    def corrected(veil: Tensor, change: Tensor) -> Tensor:
+        """The veil with a factor's logarithm, and what is added to depths and to the airlight, B×3."""
+        depth, airlight = veil.chunk(2, dim=1)
+        factor, more, lighter = change[:, :, None, None].chunk(3, dim=1)
+        depth = (depth * factor.clamp(-1, 1).exp() + more).clamp(0, THICKEST)
+        return torch.cat([depth, (airlight + lighter).clamp(0, 1)], dim=1)
+
+    @staticmethod
+    def describe(overview: Tensor, veil: Tensor) -> Tensor:
+        """How dark, bright, colourful and rich in contrast the lifted photo is, from near to far: B×F."""
+        mean, lowest, highest = overview.chunk(VIEWS, dim=1)
+        views = (
+            F.adaptive_avg_pool2d(mean, LOOK),
+            -F.adaptive_max_pool2d(-lowest, LOOK),
+            F.adaptive_max_pool2d(highest, LOOK),
+        )
+        veil = F.adaptive_avg_pool2d(veil, LOOK)
+        order = veil[:, 0].flatten(1).argsort(dim=1)
+
+        def zones(plane: Tensor) -> Tensor:
+            """B×H×W → B×zones×places, the nearest first."""
+            return plane.flatten(1).gather(1, order).unflatten(1, (ZONES, -1))
+
+        mean, lowest, highest = (lifted(view, veil) for view in views)
+        dark, bright = zones(lowest.amin(dim=1)), zones(highest.amax(dim=1))
+        colourful = zones(mean.amax(dim=1) - mean.amin(dim=1))
+        hazy = zones(views[1].amin(dim=1))
+        warm, contrast = zones(mean[:, 0] - mean[:, 2]), zones((highest - lowest).mean(dim=1))
+        planes = [
+            dark, bright, zones(mean.mean(dim=1)), colourful, contrast, warm, zones(veil[:, 0]), hazy,
+            dark.clamp_max(0), (bright - 1).clamp_min(0),
+        ]  # fmt: skip
+        means = [plane.mean(dim=2) for plane in planes]
+        darkest, brightest = dark.sort(dim=2).values, bright.sort(dim=2).values
+        ranks = [darkest[:, :, rank] for rank in DARK_RANKS] + [
+            brightest[:, :, rank] for rank in BRIGHT_RANKS
+        ]
+        extremes = [colourful.amax(dim=2), hazy.amin(dim=2)]
+        return torch.cat([*means, *ranks, *extremes, veil[:, 1:, 0, 0]], dim=1)
 
 
 class HazeRemoval(nn.Module):

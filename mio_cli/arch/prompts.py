@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch.camera_blur import NUMBERS, CameraBlurReader
-from mio_cli.arch.haze import VEIL_FEATURES, HazeReader, overview, veil_features, window
+from mio_cli.arch.haze import VEIL_FEATURES, HazeReader, SecondLook, overview, veil_features, window
 from mio_cli.arch.levels import LEVEL_FEATURES, LevelEncoder, level_counts
 from mio_cli.arch.quantisation import COEFFICIENTS, coefficient_counts, read_steps
 from mio_cli.arch.spec import PromptMode
@@ -141,6 +141,7 @@ class PromptEncoder(nn.Module):
         explicit, adaptive = mode in ("explicit", "both"), mode in ("adaptive", "both")
         self.levels = LevelEncoder() if statistics and adaptive else None
         self.haze = HazeReader() if self.levels else None
+        self.second_look = SecondLook() if self.levels else None
         self.camera_blur = CameraBlurReader() if self.levels else None
         statistics_features = LEVEL_FEATURES + FREQUENCIES + VEIL_FEATURES
         self.features = CODE_FEATURES + (statistics_features if self.levels else 0)
@@ -200,9 +201,11 @@ class PromptEncoder(nn.Module):
         assert self.levels is not None
         assert self.haze is not None
         assert self.camera_blur is not None
+        assert self.second_look is not None
         veil, steps = self.haze(scene), read_steps(seen.coefficients)
         whole = torch.cat([code, self.levels(seen.levels), seen.frequencies, veil_features(veil)], dim=1)
-        return whole, veil, self.camera_blur(seen.plane), steps
+        # Whether there is haze the first look tells; the second is only good at how much.
+        return whole, self.second_look(scene, veil), self.camera_blur(seen.plane), steps
 
     @staticmethod
     def over(code: PromptCode, place: Tensor, size: tuple[int, int]) -> PromptCode:

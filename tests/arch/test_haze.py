@@ -9,9 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mio_cli.arch.haze import OVERVIEW, HazeReader, HazeRemoval, overview, veil_features, window
+from mio_cli.arch.haze import (
+    OVERVIEW,
+    HazeReader,
+    HazeRemoval,
+    SecondLook,
+    lifted,
+    overview,
+    veil_features,
+    window,
+)
 from mio_cli.core.tasks import Task
 from mio_cli.degrade import degrade
+from mio_cli.hub.folder import load_model
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +83,30 @@ def test_the_veil_stays_in_range_whatever_is_seen() -> None:
     depth, airlight = reader(torch.rand(3, 9, OVERVIEW, OVERVIEW)).unbind(1)
     assert depth.min() >= 0
     assert airlight.min() >= 0 and airlight.max() <= 1  # noqa: PT018
+
+
+def test_a_second_look_that_has_learnt_nothing_changes_nothing() -> None:
+    veil = torch.rand(2, 2, 64, 64, generator=torch.Generator().manual_seed(4))
+    looked = SecondLook()(torch.rand(2, 9, OVERVIEW, OVERVIEW), veil)
+    torch.testing.assert_close(looked, veil)
+
+
+@pytest.mark.parametrize("wrong", [0.75, 1.25])
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "astronaut", "rocket"])
+def test_a_second_look_sees_that_a_veil_is_too_thin_or_too_thick(name: str, wrong: float) -> None:
+    encoder = load_model("mio-small").prompt
+    clean = torch.from_numpy(getattr(skimage.data, name)()).permute(2, 0, 1)[None] / 255
+    depth = torch.linspace(1, 0.1, clean.shape[2])[None, None, :, None].expand(-1, -1, -1, clean.shape[3])
+    haze = {"airlight": torch.tensor([0.9]), "beta": torch.tensor([1.5])}
+    hazy = degrade(Task.HAZE, clean, haze, torch.Generator().manual_seed(0), depth=depth)
+    seen, true = overview(hazy), overview(clean)[:, :3]
+    veil = torch.cat([wrong * 1.5 * depth, torch.full_like(depth, 0.9)], dim=1)
+    veil = F.adaptive_avg_pool2d(veil, OVERVIEW)
+    error, corrected = (
+        float((lifted(seen[:, :3], each).clamp(0, 1) - true).square().mean())
+        for each in (veil, encoder.second_look(seen, veil))
+    )
+    assert corrected < error / 1.2
 
 
 def test_a_veil_is_summed_up_by_its_mean_its_thickest_place_and_its_airlight() -> None:

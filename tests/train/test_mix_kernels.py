@@ -59,8 +59,8 @@ def test_the_choice_is_fitted_to_what_codes_ask_for(tmp_path: Path) -> None:
     fit(net, codes, torch.zeros(len(codes), 64), shares)
     with torch.no_grad():
         noise, jpeg = net.choice(told)[:, 0]
-    assert noise > 0.9
-    assert jpeg < 0.1
+    assert noise > 0.8
+    assert jpeg < 0.2
 
 
 def test_a_task_taken_out_trained_and_put_back_changes_no_other(tmp_path: Path) -> None:
