@@ -34,12 +34,19 @@ def analyse(
 ) -> None:
     """Print and plot how models' prompt features fall into tasks, and what the classifier confuses."""
     from mio_cli.evaluate.analysis import require_extra, study
+    from mio_cli.evaluate.sets import SEVERITIES
     from mio_cli.infer.auto import TaskClassifier
     from mio_cli.infer.engine import choose_device
 
     require_extra()
     if photos.data is None:
         raise UsageError("--analyze degrades photos by all tasks", hint="name clean photos with --data")
+    photos.check()
+    if photos.group not in SEVERITIES:
+        raise UsageError(
+            f"--analyze is about single tasks, which --group {photos.group} does not keep apart",
+            hint=f"choose --group {' or '.join(SEVERITIES)}",
+        )
     sets = replace(photos, limit=photos.limit or PHOTOS).sets(print_note)
     asked = TaskClassifier(classifier, device=choose_device(device))
     with file_progress(visible=not as_json) as progress:
@@ -64,12 +71,14 @@ def _report(found: Study, sets: Sequence[EvalSet], folder: Path, *, as_json: boo
     from mio_cli.evaluate.analysis import CLASSES, plot_confusion, plot_features, separation
     from mio_cli.evaluate.drawing import file_name
     from mio_cli.evaluate.markup import Table
+    from mio_cli.evaluate.methods import distinct, model_name
 
     indices = {}
+    names = distinct({model: model_name(model) for model in found.features})
     for model, features in found.features.items():
         indices[model] = separation(features, found.labels)
         title = f"{model}: prompt features, Calinski-Harabasz {indices[model]:.1f}"
-        plot_features(features, found.labels, title, folder / file_name("features", Path(model).name))
+        plot_features(features, found.labels, title, folder / file_name("features", names[model]))
     plot_confusion(found.confusion, folder / "confusion")
     record = {
         "photos": max(len(each.samples) for each in sets),

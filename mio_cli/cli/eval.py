@@ -39,6 +39,13 @@ mio eval --data photos/ --analyze — how well the prompts tell the degradations
 """
 
 ANALYSIS = Path("mio-analysis")
+
+IDLE = {
+    "--analyze": ("command", "mode", "metric", "paper", "format", "figures", "style", "steps", "ensemble"),
+    "--lq": ("group", "seed", "paper"),
+}
+"""Options that have no meaning beside another one."""
+
 PHOTOS, WHAT, RESULTS = "Photos", "What is evaluated", "Results"
 
 Data = Annotated[
@@ -162,6 +169,7 @@ Analyze = Annotated[
 
 
 def evaluate(
+    context: typer.Context,
     data: Data = None,
     group: Group = "in-dis",
     lq: Lq = None,
@@ -195,10 +203,13 @@ def evaluate(
 
     photos = Photos(data, group, lq, gt, task, limit, seed, form)
     if analyze:
+        _refuse_idle(context, "--analyze")
         analyse(photos, model or [DEFAULT_MODEL], classifier, output or ANALYSIS, device, as_json=as_json)
         return
     metrics = metrics_named(metric or ["psnr", "ssim"], device or "cpu")
-    photos.check()
+    photos.check(mode or [])
+    if lq:
+        _refuse_idle(context, "--lq")
     made = methods(model or [], command or [], mode or [], form, device, ensemble=ensemble)
     makers = _figure_makers(figures, style, steps, made)
     sets = photos.sets(print_note)
@@ -206,6 +217,14 @@ def evaluate(
     outcomes = _run(evaluation, sets, makers, as_json=as_json)
     _report(outcomes, evaluation, photos, output, paper=paper, form="json" if as_json else format)
     _finish(outcomes, debug=debug)
+
+
+def _refuse_idle(context: typer.Context, beside: str) -> None:
+    """Raise :class:`UsageError` if an option was given that would be silently ignored."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name or "")
+        if option.name in IDLE[beside] and source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"{option.opts[0]} has no meaning beside {beside}", hint="leave it out")
 
 
 def _figure_makers(

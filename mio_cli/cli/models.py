@@ -172,7 +172,10 @@ def import_model(
     from mio_cli.hub.describe import count_parameters
     from mio_cli.hub.importer import import_checkpoint
 
-    net = import_checkpoint(file, output, prompts, weights, dict(map(_setting, settings or [])))
+    changes = dict(map(_setting, settings or []))
+    for key, value in changes.items():
+        _check_setting(key, value)
+    net = import_checkpoint(file, output, prompts, weights, changes)
     console.print(
         f"[green]imported[/] {file} as {arch_of(net)} of {count_parameters(net):,} parameters → {output}"
     )
@@ -214,3 +217,21 @@ def _setting(text: str) -> tuple[str, object]:
         return key, json.loads(value)
     except json.JSONDecodeError:
         return key, value
+
+
+def _check_setting(key: str, value: object) -> None:
+    """Raise :class:`UsageError` if networks have such a setting, but none of them such a value."""
+    from mio_cli.arch import ARCHS
+    from mio_cli.hub.folder import check_config
+
+    problem = ""
+    for arch, (config, _) in ARCHS.items():
+        if key in config.__dataclass_fields__:
+            try:
+                check_config(arch, {key: value})
+            except ValueError as error:
+                problem = problem or str(error)
+            else:
+                return
+    if problem:
+        raise UsageError(f"--set {key}={value} cannot be: {problem}", hint="give it a value of its kind")

@@ -66,7 +66,7 @@ NewRun = Annotated[Path | None, typer.Option("--output", "-o", help="Folder of t
 Resume = Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with the run in this folder.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the schedule and train nothing.")]
 Seed = Annotated[
-    int | None, typer.Option(metavar="0", help="Of first weights and patches.", rich_help_panel=RUN)
+    int | None, typer.Option(metavar="0", min=0, help="Of first weights and patches.", rich_help_panel=RUN)
 ]
 Start = Annotated[
     str | None,

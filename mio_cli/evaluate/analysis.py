@@ -180,5 +180,5 @@ def _save(draw: Callable[[Axes], None], target: Path) -> None:
     draw(figure.add_subplot())
     target.parent.mkdir(parents=True, exist_ok=True)
     for suffix in (".png", ".pdf"):
-        with atomic_path(target.with_suffix(suffix)) as temporary:
+        with atomic_path(target.with_name(target.name + suffix)) as temporary:
             figure.savefig(temporary, dpi=200)

@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mio_cli.core.tasks import CLASS_ORDER
-from mio_cli.evaluate.testset import degrade_photo, read_depth
+from mio_cli.evaluate.testset import degrade_photo, read_depth, read_truth
 from mio_cli.infer.auto import TaskClassifier
-from mio_cli.io import read_picture
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -47,7 +46,7 @@ def held_out_logits(
     """Logits (N×8) and labels (N) for photos under every task with every seed, and clean as often."""
     logits, labels = [], []
     for path in photos:
-        truth, depth = read_picture(path).rgb, read_depth(path)
+        truth, depth = read_truth(path), read_depth(path)
         for seed in seeds:
             for index, task in enumerate((*CLASS_ORDER, None)):
                 seen = (

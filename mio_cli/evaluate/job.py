@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from mio_cli.core.tasks import Task, parse_task
 from mio_cli.degrade import Form
 from mio_cli.evaluate.external import CommandMethod
 from mio_cli.evaluate.layout import GROUPS, PAPER_GROUPS
-from mio_cli.evaluate.methods import CHOICES, Method, ModelMethod, model_digest
+from mio_cli.evaluate.methods import CHOICES, EXPLICIT, Method, ModelMethod, distinct, model_digest
 from mio_cli.evaluate.metrics import BORDER, Metric
 from mio_cli.evaluate.report import STORE
 from mio_cli.evaluate.run import Evaluation
@@ -38,12 +37,20 @@ class Photos:
     seed: int = 0
     form: Form = "real"
 
-    def check(self) -> None:
-        """Raise :class:`UsageError` if no photos are named, or in two ways."""
+    def check(self, modes: Sequence[str] = ()) -> None:
+        """Raise :class:`UsageError` if no photos are named, or in two ways, or not fit for ``modes``."""
         if (self.data is None) == (self.lq is None):
             raise UsageError("which photos?", hint="name either --data FOLDER or --lq FOLDER [--gt FOLDER]")
         if self.lq is None and (self.gt or self.task):
             raise UsageError("--gt and --task belong to --lq", hint="leave them out, or add --lq")
+        if self.group == "mixed" and self.form == "published":
+            raise UsageError("the paper's code mixes no degradations", hint="leave out --form or --group")
+        told = self.task if self.lq else self.group != "unknown"
+        if EXPLICIT in modes and not told:
+            raise UsageError(
+                "--mode explicit is told what is wrong with the photos, which nobody said",
+                hint="say it with --lq FOLDER --task TASK, or choose another --mode",
+            )
 
     def sets(self, note: Callable[[str], None]) -> list[EvalSet]:
         """The sets; ``note`` is told what is missing or odd.
@@ -86,7 +93,8 @@ def methods(
         if mode not in CHOICES:
             raise UsageError(f"there is no mode '{mode}'", hint=f"choose from {', '.join(CHOICES)}")
     made: list[Method] = []
-    for reference in dict.fromkeys(models or ([] if commands else [DEFAULT_MODEL])):
+    chosen = dict.fromkeys(models or ([] if commands else [DEFAULT_MODEL]))
+    for reference in chosen:
         model = ModelMethod(reference, only=modes, form=form, device=device, ensemble=ensemble)
         if not model.modes([Task.BLUR], clean=False):
             raise UsageError(
@@ -94,11 +102,10 @@ def methods(
             )
         made.append(model)
     made += [CommandMethod(command) for command in dict.fromkeys(commands)]
-    counts = Counter(method.name for method in made)
-    references = [*(model + "+" * ensemble for model in dict.fromkeys(models)), *dict.fromkeys(commands)]
-    for method, reference in zip(made, references, strict=False):
-        if counts[method.name] > 1:
-            method.name = reference
+    references = [*(model + "+" * ensemble for model in chosen), *dict.fromkeys(commands)]
+    names = distinct({reference: method.name for reference, method in zip(references, made, strict=True)})
+    for method, name in zip(made, names.values(), strict=True):
+        method.name = name
     return made
 
 

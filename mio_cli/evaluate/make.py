@@ -19,9 +19,9 @@ from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, Severity
 from mio_cli.evaluate.layout import TRUTH, degraded_folder
 from mio_cli.evaluate.metrics import to_8bit
-from mio_cli.evaluate.testset import degrade_photo, draw_parameters, read_depth
+from mio_cli.evaluate.testset import degrade_photo, draw_parameters, read_depth, read_truth
 from mio_cli.hub.registry import sha256
-from mio_cli.io import photos_in, read_picture, write_picture
+from mio_cli.io import photos_in, write_picture
 
 MANIFEST = "manifest.json"
 
@@ -58,7 +58,7 @@ def make_testset(
         advance: called with (photos done, photos in all).
 
     Raises:
-        DataError: no photo in the folder can be read.
+        DataError: no photo in the folder can be used.
         UsageError: ``target`` is there already, or two photos have the same name but for the suffix.
     """
     plan = plan or Plan()
@@ -75,7 +75,7 @@ def make_testset(
                 made.failures.append(error)
             advance(index + 1, len(paths))
         if not made.rows:
-            raise DataError(f"no photo in {photos} can be read: {made.failures[0]}")
+            raise DataError(f"no photo in {photos} can be used: {made.failures[0]}")
         manifest = {"seed": plan.seed, "form": plan.form, "files": made.rows}
         (workshop / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         workshop.chmod(0o755)
@@ -99,7 +99,7 @@ def _check(paths: Sequence[Path], target: Path) -> None:
 
 def _degrade_all(path: Path, root: Path, plan: Plan) -> list[dict[str, Any]]:
     """The photo itself and all its degraded versions, as files and as the manifest's rows."""
-    truth, depth = read_picture(path).rgb, read_depth(path)
+    truth, depth = read_truth(path), read_depth(path)
     source = {"source": path.name, "source_sha256": sha256(path)}
     rows = [_write(truth, root, TRUTH / f"{path.stem}.png") | source]
     for severity in plan.severities:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +74,17 @@ def model_digest(reference: str) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
+def model_name(reference: str) -> str:
+    """What tables call a model: its folder's name, even of ``.``, or what it is called anyway."""
+    return Path(os.path.abspath(reference)).name if Path(reference).is_dir() else reference
+
+
+def distinct(names: Mapping[str, str]) -> dict[str, str]:
+    """Names by reference; the references themselves where two names are the same."""
+    counts = Counter(names.values())
+    return {reference: name if counts[name] == 1 else reference for reference, name in names.items()}
+
+
 class ModelMethod:
     """A model, run as ``mio restore`` runs it, or as the authors' evaluation does.
 
@@ -98,7 +111,7 @@ class ModelMethod:
         self.restorer = Restorer(reference, device=device, ensemble=ensemble)
         # Numbers to publish should differ between devices by rounding only.
         self.restorer.engine.precision = torch.float32
-        name = name or (Path(reference).name if Path(reference).is_dir() else reference)
+        name = name or model_name(reference)
         self.name = f"{name}+" if ensemble else name
         self.digest = f"{model_digest(reference)}/{form}" + ("/ensemble" if ensemble else "")
         self.form = form

@@ -14,7 +14,7 @@ from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.degrade import Form, Severity
 from mio_cli.degrade.mixed import CHAINS
 from mio_cli.evaluate.layout import PLACES, TRUTH, Group, Place, is_testset
-from mio_cli.evaluate.testset import degrade_photo, degrade_photo_by, read_depth
+from mio_cli.evaluate.testset import degrade_photo, degrade_photo_by, read_depth, read_truth
 from mio_cli.io import photos_in, read_picture
 
 CROPPED = 8
@@ -61,7 +61,7 @@ class EvalSet:
     @property
     def is_clean(self) -> bool:
         """Whether the photos are good ones, which auto should leave alone."""
-        return self.name == CLEAN
+        return self.group == CLEAN
 
     def first(self, count: int | None) -> EvalSet:
         """The set with its first photos only."""
@@ -136,18 +136,18 @@ def _clean_set(photos: Sequence[Path]) -> EvalSet:
 
 
 def _degraded(path: Path, task: Task, severity: Severity, seed: int, form: Form) -> Loaded:
-    truth = read_picture(path).rgb
+    truth = read_truth(path)
     depth = read_depth(path) if task is Task.HAZE else None
     return degrade_photo(truth, path.stem, task, severity=severity, form=form, seed=seed, depth=depth), truth
 
 
 def _mixed(path: Path, chain: str, seed: int) -> Loaded:
-    truth = read_picture(path).rgb
+    truth = read_truth(path)
     return degrade_photo_by(chain, truth, path.stem, seed=seed, depth=read_depth(path)), truth
 
 
 def _clean(path: Path) -> Loaded:
-    photo = read_picture(path).rgb
+    photo = read_truth(path)
     return photo, photo
 
 

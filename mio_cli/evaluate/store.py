@@ -95,7 +95,7 @@ class Store:
             try:
                 record = json.loads(line)
                 key = record.pop("key")
-                self._known[key] = Result(**record)
+                self._keep(key, Result(**record))
             except (ValueError, TypeError, KeyError, AttributeError):
                 continue  # of another version; it is computed anew
 
@@ -108,8 +108,15 @@ class Store:
         """Keep a result that is new; when this returns the file has it."""
         if self.find(key, set(result.metrics)):
             return
-        self._known[key] = result
+        kept = self._keep(key, result)
         if self.file:
-            line = json.dumps({"key": key, **dataclasses.asdict(result)}, ensure_ascii=False)
+            line = json.dumps({"key": key, **dataclasses.asdict(kept)}, ensure_ascii=False)
             with self.file.open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
+
+    def _keep(self, key: str, result: Result) -> Result:
+        """The result, with what was measured earlier, too."""
+        if old := self._known.get(key):
+            result = dataclasses.replace(result, metrics=old.metrics | result.metrics)
+        self._known[key] = result
+        return result

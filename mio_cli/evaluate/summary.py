@@ -20,7 +20,7 @@ class Summary:
 
     def __init__(self, results: Iterable[Result]) -> None:
         self.results = list(results)
-        scored = [result for result in self.results if result.set != CLEAN]
+        scored = [result for result in self.results if result.group != CLEAN]
         order: dict[str, int] = {group: index for index, group in enumerate(GROUPS)}
         groups = dict.fromkeys(result.group for result in scored)
         self.groups = sorted(groups, key=lambda group: order.get(group, len(order)))
@@ -63,7 +63,7 @@ class Summary:
         """By method: clean photos that auto left as they are, and all that it saw."""
         counts: dict[str, tuple[int, int]] = {}
         for result in self.results:
-            if result.set == CLEAN and result.mode == AUTO:
+            if result.group == CLEAN and result.mode == AUTO:
                 alone, seen = counts.get(result.method, (0, 0))
                 counts[result.method] = alone + (result.seconds == 0), seen + 1
         return counts

@@ -11,9 +11,30 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from mio_cli.core.errors import PhotoError
+from mio_cli.core.picture import Pixels
 from mio_cli.core.tasks import Task
 from mio_cli.degrade import Form, Parameters, Severity, degrade, draw
 from mio_cli.degrade.mixed import CHAINS, degrade_by
+from mio_cli.io import read_picture
+
+SMALLEST = 11
+"""Pixels that a side must have to be degraded: blur mirrors up to ten at the border."""
+
+
+def read_truth(path: Path) -> Pixels:
+    """A clean photo that is to be degraded, H×W×3 in [0, 1].
+
+    Raises:
+        PhotoError: it cannot be read, or is too small.
+    """
+    photo = read_picture(path)
+    if min(photo.width, photo.height) < SMALLEST:
+        raise PhotoError(
+            f"{path}: {photo.width}×{photo.height} pixels are too few to degrade",
+            hint=f"both sides need {SMALLEST}",
+        )
+    return photo.rgb
 
 
 def read_depth(photo: Path) -> np.ndarray | None:

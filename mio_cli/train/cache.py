@@ -7,14 +7,17 @@ import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image
 
-from mio_cli.core.errors import DataError
-from mio_cli.core.paths import atomic_path, cache_dir
-from mio_cli.io import photos_in
+from mio_cli.core.errors import DataError, PhotoError
+from mio_cli.core.paths import atomic_path, cache_dir, remove_stale_temporaries
+from mio_cli.io import photos_in, read_picture
+
+DECODING = 2
+"""Of photos as they are kept: another number makes the files of older versions void."""
 
 
 def listed_photos(source: Path) -> list[Path]:
@@ -38,9 +41,8 @@ def listed_photos(source: Path) -> list[Path]:
 def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None] | None:
     """RGB uint8 H×W×3 and the depth map uint8 (or none) of one photo; ``None`` if it cannot be read."""
     try:
-        with Image.open(path) as image:
-            photo = np.asarray(image.convert("RGB"))
-    except (OSError, Image.DecompressionBombError, SyntaxError, ValueError):
+        photo = np.rint(read_picture(path).rgb * 255).astype(np.uint8)
+    except PhotoError:
         return None
     depth_path = _depth_of(path)
     return photo, None if depth_path is None else cv2.imread(str(depth_path), cv2.IMREAD_GRAYSCALE)
@@ -66,12 +68,14 @@ def _digest(paths: Sequence[Path]) -> str:
             # What a list names may not exist; it is reported like an unreadable photo.
             size, date = (file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else (0, 0)
             facts.append((str(file.resolve()), size, date))
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps([DECODING, facts]).encode()).hexdigest()[:16]
 
 
-def _build(paths: Sequence[Path], data_path: Path, index_path: Path) -> None:
-    """Decode all photos into ``data_path``; an unreadable one has the entry ``None``."""
-    index: dict[str, list[Entry | None]] = {"photos": [], "depths": []}
+def _build(paths: Sequence[Path], data_path: Path, index_path: Path) -> dict[str, Any]:
+    """Decode all photos into ``data_path``; returns the index, ``None`` for an unreadable one."""
+    index: dict[str, Any] = {"photos": [], "depths": []}
+    data_path.parent.mkdir(parents=True, exist_ok=True)
+    remove_stale_temporaries(data_path.parent)
     with (
         atomic_path(data_path) as temporary,
         temporary.open("wb") as out,
@@ -82,15 +86,26 @@ def _build(paths: Sequence[Path], data_path: Path, index_path: Path) -> None:
                 index[key].append(None if plane is None else (out.tell(), list(plane.shape)))
                 if plane is not None:
                     out.write(np.ascontiguousarray(plane).tobytes())
+        index["bytes"] = out.tell()
     with atomic_path(index_path) as temporary:
         temporary.write_text(json.dumps(index))
+    return index
+
+
+def _kept(data_path: Path, index_path: Path) -> dict[str, Any] | None:
+    """The index that :func:`_build` wrote; ``None`` unless both files are there and whole."""
+    try:
+        index: dict[str, Any] = json.loads(index_path.read_text())
+        return index if data_path.stat().st_size == index["bytes"] else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class PhotoCache:
     """Decoded photos in one memory-mapped file, shared by all processes on a machine and all runs.
 
     What is in use stays in memory as far as it fits. The file's name is a hash of the photos' names, sizes
-    and dates, so a changed folder makes a new one.
+    and dates, so a changed folder makes a new one; a damaged one is made again.
 
     Args:
         sources: folders of photos, or text files that list them.
@@ -108,14 +123,13 @@ class PhotoCache:
         paths = [path for source in sources for path in listed_photos(source)]
         data_path = cache_dir() / "photos" / f"{_digest(paths)}.u8"
         index_path = data_path.with_suffix(".json")
-        if not index_path.exists():
-            data_path.parent.mkdir(parents=True, exist_ok=True)
-            _build(paths, data_path, index_path)
+        index = _kept(data_path, index_path)
+        if index is None:
+            index = _build(paths, data_path, index_path)
         self.paths: list[Path] = []
         self.skipped: list[str] = []
         self._photos: list[Entry] = []
         self._depths: list[Entry | None] = []
-        index = json.loads(index_path.read_text())
         for path, photo, depth in zip(paths, index["photos"], index["depths"], strict=True):
             if photo is None or min(photo[1][:2]) < minimum:
                 self.skipped.append(str(path))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from mio_cli.core.errors import MioError, UsageError
+from mio_cli.core.paths import remove_stale_temporaries
 from mio_cli.core.recipe import Recipe
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, parse_sequence
 from mio_cli.hub.describe import count_parameters
@@ -34,7 +35,7 @@ from mio_cli.train.progress import Outcome, Progress, Window
 from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_settings
 from mio_cli.train.schedule import learning_rate, period_at
 from mio_cli.train.sources import open_patches
-from mio_cli.train.state import STATE, load_state, save_batch, save_state
+from mio_cli.train.state import STATE, read_state, save_batch, save_state
 from mio_cli.train.validation import Validation
 
 LOG_EVERY = 50
@@ -148,12 +149,25 @@ class Trainer:
         return kind(self.net.parameters(), lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay)
 
     def resume(self) -> None:
-        """Continue from the last checkpoint of the run."""
-        facts = load_state(self.run, self.net, self.ema, self.optimizer)
+        """Continue from the last checkpoint of the run.
+
+        Raises:
+            DataError: there is none, or it is damaged.
+            UsageError: it is of another recipe, network or optimizer.
+        """
+        state = read_state(self.run)
+        facts, optimizer = state.facts, self.recipe.optim.optimizer
         if facts["recipe"] != self.recipe.name:
             raise UsageError(f"{self.run} trained '{facts['recipe']}', not '{self.recipe.name}'")
+        if (before := facts.get("optimizer", optimizer)) != optimizer:
+            raise UsageError(
+                f"{self.run} was trained with {before}, whose moments are of no use to {optimizer}",
+                hint="leave out --set optim.optimizer",
+            )
+        state.restore(self.net, self.ema, self.optimizer)
         self.iteration, self.seed = facts["iteration"], facts["seed"]
         self.seconds, self.scores = facts.get("seconds", 0.0), facts.get("validation", {})
+        self.loss = facts.get("loss")
 
     def save(self) -> None:
         """Write a checkpoint and, from the averaged weights, the model folder; the first process does.
@@ -164,7 +178,8 @@ class Trainer:
         if self.rank:
             return
         facts = {"iteration": self.iteration, "seed": self.seed, "recipe": self.recipe.name,
-                 "seconds": self.seconds, "validation": self.scores}  # fmt: skip
+                 "optimizer": self.recipe.optim.optimizer, "seconds": self.seconds, "loss": self.loss,
+                 "validation": self.scores}  # fmt: skip
         try:
             save_state(self.run, self.net, self.ema, self.optimizer, facts)
             save_model(
@@ -211,6 +226,7 @@ class Trainer:
         with self._one_by_one():
             patches = self._open()
         if self.rank == 0:
+            remove_stale_temporaries(self.run)
             settings = Settings(tuple(self.folders), self.seed, self.val, self.val_every, self.tensorboard)
             write_settings(self.run, self.recipe, settings)
         step_net = self._wrapped()
@@ -231,14 +247,19 @@ class Trainer:
             self.folders, self.recipe, seed=self.seed, device=self.device,
             clean=classified or self.recipe.curriculum.clean,
         )  # fmt: skip
-        if skipped and self.rank == 0:
-            names = ", ".join(Path(path).name for path in skipped[:5]) + (", …" if len(skipped) > 5 else "")
-            self.note(f"left out {len(skipped)} of the photos, unreadable or too small: {names}")
-        tasks = parse_sequence(self.recipe.curriculum.sequence)
-        self._validation = (
-            Validation(self.val, tasks, self.recipe.data.form) if self.val and self.rank == 0 else None
-        )
+        self._validation: Validation | None = None
+        if self.rank == 0:
+            self._note_left_out("photos", skipped)
+            if self.val:
+                tasks = parse_sequence(self.recipe.curriculum.sequence)
+                self._validation = Validation(self.val, tasks, self.recipe.data.form)
+                self._note_left_out("photos held out", self._validation.skipped)
         return patches
+
+    def _note_left_out(self, what: str, skipped: Sequence[str]) -> None:
+        if skipped:
+            names = ", ".join(Path(path).name for path in skipped[:5]) + (", …" if len(skipped) > 5 else "")
+            self.note(f"left out {len(skipped)} of the {what}, unreadable or too small: {names}")
 
     @contextmanager
     def _one_by_one(self) -> Iterator[None]:

@@ -38,13 +38,22 @@ class Settings:
 
 
 def write_settings(run: Path, recipe: Recipe, settings: Settings) -> None:
-    """Keep what ``mio train --resume RUN`` needs; paths become absolute."""
-    run.mkdir(parents=True, exist_ok=True)
-    with atomic_path(run / RECIPE) as temporary:
-        temporary.write_text(recipe_text(recipe), encoding="utf-8")
+    """Keep what ``mio train --resume RUN`` needs; paths become absolute.
+
+    Raises:
+        UsageError: there can be no such folder, or nothing can be written into it.
+    """
     facts = dataclasses.asdict(settings) | {"data": [str(path.resolve()) for path in settings.data]}
     facts["val"] = None if settings.val is None else str(settings.val.resolve())
-    write_json(run / SETTINGS, facts)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        with atomic_path(run / RECIPE) as temporary:
+            temporary.write_text(recipe_text(recipe), encoding="utf-8")
+        write_json(run / SETTINGS, facts)
+    except OSError as error:
+        raise UsageError(
+            f"{run} cannot be the folder of a run: {error.strerror}", hint="name another one with -o"
+        ) from None
 
 
 def change_settings(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from mio_cli.core.errors import DataError
+from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.train.data import Batch
 
@@ -42,28 +43,60 @@ def save_batch(folder: Path, batch: Batch, iteration: int, shard: int) -> Path:
     return path
 
 
-def load_state(
-    folder: Path, net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer
-) -> dict[str, Any]:
-    """Read what :func:`save_state` wrote back into the objects; returns the facts.
+@dataclass(frozen=True)
+class State:
+    """What :func:`save_state` wrote: the facts, weights, averaged weights, and moments by parameter."""
+
+    facts: dict[str, Any]
+    net: Mapping[str, Tensor]
+    ema: Mapping[str, Tensor]
+    moments: Mapping[int, dict[str, Tensor]]
+
+    def restore(self, net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Put everything back; the optimizer must be of the same kind.
+
+        Raises:
+            UsageError: the state is of another network; nothing is changed.
+        """
+        for module, values in ((net, self.net), (ema, self.ema)):
+            if _shapes(module.state_dict()) != _shapes(values):
+                raise UsageError(
+                    "the run trained another network, or one of another size",
+                    hint="a run keeps its network: leave out --set model…, or start a new one with -o",
+                )
+        net.load_state_dict(self.net)
+        ema.load_state_dict(self.ema)
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": self.moments, "param_groups": groups})
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def read_state(folder: Path) -> State:
+    """The state of the run in a folder.
 
     Raises:
-        DataError: there is no state to resume from.
+        DataError: there is none to resume from, or it is damaged.
     """
     path = folder / STATE
     if not path.exists():
         raise DataError(f"{path} does not exist", hint="name the folder of a run that has saved a checkpoint")
-    with safe_open(path, framework="pt") as file:
-        facts: dict[str, Any] = json.loads(file.metadata()["facts"])
-        groups: dict[str, dict[str, Tensor]] = {"net": {}, "ema": {}, "optim": {}}
-        for name in file.keys():  # noqa: SIM118 - no mapping, only a handle
-            group, key = name.split(".", 1)
-            groups[group][key] = file.get_tensor(name)
-    net.load_state_dict(groups["net"])
-    ema.load_state_dict(groups["ema"])
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in groups["optim"].items():
-        index, key = name.split(".", 1)
-        moments.setdefault(int(index), {})[key] = value
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    return facts
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = json.loads(file.metadata()["facts"])
+            groups: dict[str, dict[str, Tensor]] = {"net": {}, "ema": {}, "optim": {}}
+            for name in file.keys():  # noqa: SIM118 - no mapping, only a handle
+                group, key = name.split(".", 1)
+                groups[group][key] = file.get_tensor(name)
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in groups["optim"].items():
+            index, key = name.split(".", 1)
+            moments.setdefault(int(index), {})[key] = value
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} is damaged: {error}",
+            hint=f"put back a copy, or start a new run from the model so far: --model {folder} -o NEW",
+        ) from None
+    return State(facts, groups["net"], groups["ema"], moments)

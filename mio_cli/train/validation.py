@@ -15,10 +15,10 @@ from mio_cli.core.errors import DataError, PhotoError
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form
 from mio_cli.evaluate.metrics import psnr, to_8bit
-from mio_cli.evaluate.testset import degrade_photo, read_depth
+from mio_cli.evaluate.testset import degrade_photo, read_depth, read_truth
 from mio_cli.infer.engine import Engine
 from mio_cli.infer.transfer import to_tensor
-from mio_cli.io import photos_in, read_picture
+from mio_cli.io import photos_in
 
 SIDE = 256
 """Height and width of the middle of a photo that is looked at."""
@@ -49,12 +49,16 @@ class Validation:
         tasks: by which they are degraded, in the way of ``mio eval``.
         form: of the degradations.
 
+    Attributes:
+        skipped: photos left out because they are unreadable or too small.
+
     Raises:
-        DataError: there are no photos that can be read.
+        DataError: there are no photos that can be used.
     """
 
     def __init__(self, folder: Path, tasks: Sequence[Task], form: Form) -> None:
         self._photos, self._tasks, self._form = photos_in(folder), tasks, form
+        self.skipped: list[str] = []
         self.samples = self._degraded()
 
     def _degraded(self) -> list[Sample]:
@@ -62,14 +66,18 @@ class Validation:
         found = []
         for path in self._photos:
             try:
-                truth, depth = read_picture(path).rgb, read_depth(path)
+                truth, depth = read_truth(path), read_depth(path)
             except PhotoError:
-                continue  # the training photos are reported; a stray file is no reason to stop
+                self.skipped.append(str(path))
+                continue
             for task in self._tasks:
                 seen = degrade_photo(truth, path.stem, task, form=self._form, depth=depth)
                 found.append(Sample(task, _middle(seen), _middle(truth)))
         if not found:
-            raise DataError(f"no photo of {len(self._photos)} held out can be read")
+            raise DataError(
+                f"no photo of {len(self._photos)} held out can be used: unreadable or too small",
+                hint="name other photos with --val, or leave it out",
+            )
         return found
 
     def __call__(self, net: nn.Module, device: torch.device) -> tuple[dict[str, float], np.ndarray | None]:

@@ -186,6 +186,17 @@ def test_a_changed_model_and_a_new_metric_are_computed(photos: Path, explicit: P
     assert second[1].metrics["psnr"] != first[1].metrics["psnr"]
 
 
+def test_metrics_of_several_runs_are_kept_together(photos: Path, explicit: Path, tmp_path: Path) -> None:
+    sets = [each for each in find_sets(photos, ("in-dis",))[0] if each.task is Task.NOISE]
+    for name in ("psnr", "ssim"):
+        run(sets, explicit, folder=tmp_path, names=(name,))
+    before = (tmp_path / "results.jsonl").read_text()
+    for names in (("psnr",), ("ssim",), ("psnr", "ssim")):
+        found = results(run(sets, explicit, folder=tmp_path, names=names))
+        assert all(set(names) <= result.metrics.keys() for result in found)
+    assert (tmp_path / "results.jsonl").read_text() == before, "all of it is known"
+
+
 def test_the_classifier_counts_for_modes_that_ask_it(photos: Path, explicit: Path, tmp_path: Path) -> None:
     sets = [each for each in find_sets(photos, ("in-dis",))[0] if each.name in (Task.NOISE, CLEAN)]
     run(sets, explicit, folder=tmp_path)

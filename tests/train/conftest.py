@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,19 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MIO_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A photo too small for anything."""
+    Image.new("RGB", (5, 5), (90, 120, 60)).save(tmp_path / "tiny.png")
+    return tmp_path / "tiny.png"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Of the whole session: runs that tests share are made before any test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MIO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from torch import Tensor
 RECIPE = """
 name = "tiny"
 [model]
-arch = "compact"
+arch = "srresnet"
 prompt = "adaptive"
-size = { widths = [4, 8], encoder = [1], middle = 1, decoder = [1] }
+size = { num_feat = 8, num_block = 1 }
 [data]
 patch = 32
 tiles = 2
@@ -31,7 +31,10 @@ period = 13
 final_periods = 2
 """
 
-ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}
+
+def one_thread() -> dict[str, str]:
+    """The environment as fixtures have set it, with one thread a process."""
+    return os.environ | {"OMP_NUM_THREADS": "1"}
 
 
 def command(*words: object, processes: int = 1) -> list[str]:
@@ -47,7 +50,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run it to its end; ``before`` is called in its process first."""
     return subprocess.run(
-        command(*words, processes=processes), env=ONE_THREAD, capture_output=True, text=True, timeout=300,
+        command(*words, processes=processes), env=one_thread(), capture_output=True, text=True, timeout=1200,
         preexec_fn=before,
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,46 @@ def test_photos_may_come_from_several_folders_and_from_a_list(photos: Path, tmp_
     assert [path.name for path in from_list.paths] == ["other.png", "astronaut.png"]
     assert [Path(path).name for path in from_list.skipped] == ["missing.png"]
     assert np.array_equal(from_list.photo(0), cache.photo(2))
+
+
+def test_photos_are_decoded_as_everywhere_in_mio(tmp_path: Path) -> None:
+    """Sixteen bits keep their values, and a photo stands upright, as its depth map does."""
+    ramp = np.tile(np.linspace(0, 65_535, 96).astype(np.uint16), (64, 1))
+    Image.fromarray(ramp).save(tmp_path / "grey.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned to the right
+    turned = Image.new("RGB", (96, 64), (200, 40, 40))
+    turned.paste((20, 20, 90), (0, 0, 48, 64))
+    turned.save(tmp_path / "turned.png", exif=exif)
+    (tmp_path / "depth").mkdir()
+    depth = np.repeat(np.array([[0], [255]], np.uint8), 48, axis=0).repeat(64, axis=1)
+    Image.fromarray(depth).save(tmp_path / "depth" / "turned.png")
+    cache = PhotoCache([tmp_path], 32)
+    grey, upright = cache.photo(0), cache.photo(1)
+    assert np.abs(grey[:, :, 0] - ramp / 257.0).max() <= 0.5
+    assert upright.shape == (96, 64, 3)
+    assert (upright[:48] == (20, 20, 90)).all()
+    assert (upright[48:] == (200, 40, 40)).all()
+    seen_depth = cache.depth(1)
+    assert seen_depth is not None
+    assert seen_depth.shape == upright.shape[:2]
+
+
+def test_what_is_left_of_a_damaged_cache_is_made_anew(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIO_CACHE", str(tmp_path))
+    expected = PhotoCache([photos], 32).photo(1).copy()
+    [index] = (tmp_path / "photos").glob("*.json")
+    pixels, whole = index.with_suffix(".u8"), index.read_text()
+    for text in ("", whole[:40], "[]", json.dumps({"photos": [], "depths": []})):
+        index.write_text(text)
+        assert np.array_equal(PhotoCache([photos], 32).photo(1), expected), text
+    pixels.unlink()
+    assert np.array_equal(PhotoCache([photos], 32).photo(1), expected)
+    pixels.write_bytes(pixels.read_bytes()[:1000])
+    assert np.array_equal(PhotoCache([photos], 32).photo(1), expected)
+    assert index.read_text() == whole
 
 
 def test_haze_follows_a_depth_map_beside_the_photo(tmp_path: Path) -> None:

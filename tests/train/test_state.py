@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.train.loop import Trainer
-from tests.train.runs import ONE_THREAD, RECIPE, command, run, weights
+from tests.train.runs import RECIPE, command, one_thread, run, weights
 
 
 def same(one: Path, other: Path) -> bool:
@@ -51,7 +51,7 @@ def test_a_killed_run_resumed_ends_with_the_same_weights(
 ) -> None:
     killed = tmp_path / "killed"
     arguments = "--recipe", recipe_file, "--data", photos, "--seed", 5
-    process = subprocess.Popen(command(*arguments, "-o", killed, "--save-every", "0s"), env=ONE_THREAD)
+    process = subprocess.Popen(command(*arguments, "-o", killed, "--save-every", "0s"), env=one_thread())
     wait_for(killed / "state.safetensors", process)
     time.sleep(random.uniform(0, 0.5))
     process.send_signal(signal.SIGKILL)
@@ -84,7 +84,7 @@ def test_a_long_run_saves_and_stops_when_told_to(
 ) -> None:
     out = tmp_path / "run"
     arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos, "-o", out
-    process = subprocess.Popen(command(*arguments), env=ONE_THREAD, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(*arguments), env=one_thread(), stdout=subprocess.PIPE, text=True)
     wait_for(out / "run.json", process)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
@@ -99,7 +99,7 @@ def test_terminating_one_of_two_processes_stops_both_cleanly(
 ) -> None:
     out = tmp_path / "run"
     arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos, "-o", out
-    process = subprocess.Popen(command(*arguments, processes=2), env=ONE_THREAD)
+    process = subprocess.Popen(command(*arguments, processes=2), env=one_thread())
     wait_for(out / "run.json", process)
     [first, *_] = subprocess.run(
         ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True

@@ -33,7 +33,7 @@ from mio_cli.train.loop import Trainer
 from mio_cli.train.objective import decoupling, objective_for, smooth_l1
 from mio_cli.train.progress import Progress
 from mio_cli.train.schedule import learning_rate, period_at
-from tests.train.runs import ONE_THREAD, command, run
+from tests.train.runs import command, one_thread, run
 
 
 def test_training_lowers_the_loss_and_leaves_a_model_folder(photos: Path, tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_without_tensorboard_it_says_so_at_once(photos: Path, tmp_path: Path) ->
     path = os.pathsep.join([str(tmp_path / "hidden"), os.environ.get("PYTHONPATH", "")])
     refused = subprocess.run(
         command("--recipe", "compact-M", "--data", photos, "-o", tmp_path / "run", "--tensorboard"),
-        env=ONE_THREAD | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=120,
+        env=one_thread() | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert refused.returncode == 2
     assert "TensorBoard is not installed" in refused.stderr
