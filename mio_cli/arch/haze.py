@@ -32,7 +32,7 @@ THICKEST = 4.0
 LOOK, ZONES = 32, 8
 """Side in places of a photo's second look, and of how many zones from near to far it is described."""
 
-DARK_RANKS, BRIGHT_RANKS = (0, 1, 6, 25), (125, 127)
+DARK_RANKS, BRIGHT_RANKS = [0, 1, 6, 25], [125, 127]
 """Which of the 128 places of a zone, by how dark and how bright they are, its description holds."""
 
 LOOK_FEATURES = ZONES * (10 + len(DARK_RANKS) + len(BRIGHT_RANKS) + 2) + 1
@@ -45,21 +45,21 @@ ROWS = 1024
 """Rows of a photo that are looked at together, where looking takes a copy."""
 
 
-def overview(photo: Tensor) -> Tensor:
-    """The whole photo squeezed into a square: B×3×H×W → B×9×128×128.
+def overview(photo: Tensor, side: int = OVERVIEW) -> Tensor:
+    """The whole photo squeezed into a square: B×3×H×W → B×9×``side``×``side``.
 
     Of the area of each pixel RGB on average, at least and at most. A photo that is known only so already,
     B×9×h×w, is squeezed on.
     """
     mean, lowest, highest = photo.chunk(VIEWS, dim=1) if photo.shape[1] == 3 * VIEWS else (photo,) * VIEWS
-    reduced = F.adaptive_avg_pool2d(mean, OVERVIEW), _lowest(lowest), F.adaptive_max_pool2d(highest, OVERVIEW)
-    return torch.cat(reduced, dim=1)
+    most = F.adaptive_max_pool2d(highest, side)
+    return torch.cat([F.adaptive_avg_pool2d(mean, side), _lowest(lowest, side), most], dim=1)
 
 
-def _lowest(photo: Tensor) -> Tensor:
-    """The lowest value of each area, B×C×H×W → B×C×128×128."""
-    narrow = [F.adaptive_max_pool2d(-part, (part.shape[2], OVERVIEW)) for part in photo.split(ROWS, dim=2)]
-    return -F.adaptive_max_pool2d(torch.cat(narrow, dim=2), OVERVIEW)
+def _lowest(photo: Tensor, side: int) -> Tensor:
+    """The lowest value of each area, B×C×H×W → B×C×``side``×``side``."""
+    narrow = [F.adaptive_max_pool2d(-part, (part.shape[2], side)) for part in photo.split(ROWS, dim=2)]
+    return -F.adaptive_max_pool2d(torch.cat(narrow, dim=2), side)
 
 
 def window(veil: Tensor, place: Tensor, height: int, width: int) -> Tensor:
@@ -173,9 +173,9 @@ class SecondLook(nn.Module):
             zeroed(nn.Linear(hidden, 3)),
         )  # fmt: skip
 
-    def forward(self, overview: Tensor, veil: Tensor) -> Tensor:
-        """Overview B×9×H×W and its veil B×2×h×w → a better veil B×2×h×w."""
-        seen = (self.describe(overview, veil) - self.centre) / self.spread
+    def forward(self, scene: Tensor, veil: Tensor) -> Tensor:
+        """Overview of a scene, B×9×H×W, and its veil B×2×h×w → a better veil B×2×h×w."""
+        seen = (self.describe(scene, veil) - self.centre) / self.spread
         return self.corrected(veil, self.read(seen))
 
     @staticmethod
@@ -187,14 +187,9 @@ class SecondLook(nn.Module):
         return torch.cat([depth, (airlight + lighter).clamp(0, 1)], dim=1)
 
     @staticmethod
-    def describe(overview: Tensor, veil: Tensor) -> Tensor:
+    def describe(scene: Tensor, veil: Tensor) -> Tensor:
         """How dark, bright, colourful and rich in contrast the lifted photo is, from near to far: B×F."""
-        mean, lowest, highest = overview.chunk(VIEWS, dim=1)
-        views = (
-            F.adaptive_avg_pool2d(mean, LOOK),
-            -F.adaptive_max_pool2d(-lowest, LOOK),
-            F.adaptive_max_pool2d(highest, LOOK),
-        )
+        views = overview(scene, LOOK).chunk(VIEWS, dim=1)
         veil = F.adaptive_avg_pool2d(veil, LOOK)
         order = veil[:, 0].flatten(1).argsort(dim=1)
 
@@ -212,12 +207,12 @@ class SecondLook(nn.Module):
             dark.clamp_max(0), (bright - 1).clamp_min(0),
         ]  # fmt: skip
         means = [plane.mean(dim=2) for plane in planes]
-        darkest, brightest = dark.sort(dim=2).values, bright.sort(dim=2).values
-        ranks = [darkest[:, :, rank] for rank in DARK_RANKS] + [
-            brightest[:, :, rank] for rank in BRIGHT_RANKS
+        ranked = [
+            plane.sort(dim=2).values[:, :, ranks].mT.flatten(1)
+            for plane, ranks in ((dark, DARK_RANKS), (bright, BRIGHT_RANKS))
         ]
         extremes = [colourful.amax(dim=2), hazy.amin(dim=2)]
-        return torch.cat([*means, *ranks, *extremes, veil[:, 1:, 0, 0]], dim=1)
+        return torch.cat([*means, *ranked, *extremes, veil[:, 1:, 0, 0]], dim=1)
 
 
 class HazeRemoval(nn.Module):

@@ -16,7 +16,7 @@ from haze import STRENGTH, by_another_camera, elsewhere, hazed, part_of, reduced
 from torch import Generator, Tensor, nn
 
 from mio_cli.arch.compact import CompactUNet
-from mio_cli.arch.haze import LOOK, VIEWS, HazeReader, SecondLook, lifted, overview
+from mio_cli.arch.haze import LOOK, HazeReader, SecondLook, lifted, overview
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import integers
 
@@ -36,14 +36,8 @@ def examples(reader: HazeReader, cache: PhotoCache, count: int) -> tuple[Tensor,
             views = by_another_camera(views, generator)
         seen = hazed(views, elsewhere(part[-1], generator), STRENGTH, generator)
         seen = overview(((seen * 255).round() / 255)[None])
-        small = [F.adaptive_avg_pool2d(plane, LOOK)[0] for plane in (reader(seen), views[None, :3])]
-        mean, lowest, highest = seen.chunk(VIEWS, dim=1)
-        look = [
-            F.adaptive_avg_pool2d(mean, LOOK),
-            -F.adaptive_max_pool2d(-lowest, LOOK),
-            F.adaptive_max_pool2d(highest, LOOK),
-        ]
-        found.append((torch.cat(look, dim=1)[0], *small))
+        veil, clean = (F.adaptive_avg_pool2d(plane, LOOK)[0] for plane in (reader(seen), views[None, :3]))
+        found.append((overview(seen, LOOK)[0], veil, clean))
         progress(len(found), count)
     one, two, three = map(torch.stack, zip(*found, strict=True))
     return one, two, three
