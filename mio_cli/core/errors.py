@@ -55,3 +55,9 @@ class RecipeError(MioError):
 
 class DataError(MioError):
     """Training or evaluation data is missing or unusable."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out. torch's allocator and oneDNN do it by a RuntimeError."""
+    words = "allocate memory", "could not create a primitive"
+    return isinstance(error, MemoryError) or any(each in str(error) for each in words)

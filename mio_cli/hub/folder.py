@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from mio_cli.arch import ARCHS, PUBLISHED
-from mio_cli.core.errors import MioError, WeightsError
+from mio_cli.core.errors import MioError, WeightsError, out_of_memory
 from mio_cli.core.paths import atomic_path
 from mio_cli.hub.budget import build_within
 from mio_cli.hub.locate import model_folder
@@ -136,10 +136,8 @@ def load_model_folder(folder: Path) -> nn.Module:
                 raise ValueError(f"{name} is {found.get(name)}, not {expected.get(name)}")
         state = load_file(path)
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except MemoryError:
-        raise MioError(f"not enough memory to load {path}", hint="close other programs") from None
-    except (SafetensorError, OSError, *IMPOSSIBLE) as error:
-        if "allocate memory" in str(error):  # how torch and the system say the same
+    except (SafetensorError, OSError, MemoryError, *IMPOSSIBLE) as error:
+        if out_of_memory(error):
             raise MioError(f"not enough memory to load {path}", hint="close other programs") from None
         reason = str(error).strip().partition("\n")[0]
         raise WeightsError(

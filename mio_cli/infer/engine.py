@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.arch.spec import ModelSpec
-from mio_cli.core.errors import MioError, UsageError
+from mio_cli.core.errors import MioError, UsageError, out_of_memory
 from mio_cli.core.tasks import Task
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, takes_task, task_prompt
@@ -192,7 +192,7 @@ class Engine:
                 self._choose_sizes(photo, code)
                 return self._run_tiles(photo, code, advance)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not (isinstance(error, torch.OutOfMemoryError) or out_of_memory(error)):
                     raise
             # Only now, for until here the error held on to the features that were too many.
             sizes = self._shrink(max(photo.shape[:2]))
@@ -312,10 +312,3 @@ def _places(tiles: Sequence[Tile], photo: np.ndarray, x: Tensor) -> Tensor:
     sides = x.shape[2] / height, x.shape[3] / width
     corners = [(row.start / height, column.start / width) for row, column in tiles]
     return torch.tensor([(*corner, *sides) for corner in corners], dtype=torch.float64)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that memory ran out; torch's CPU allocator and oneDNN raise a RuntimeError."""
-    return not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError) or any(
-        words in str(error) for words in ("can't allocate memory", "could not create a primitive")
-    )  # fmt: skip

@@ -77,7 +77,7 @@ class Restorer:
         if tile is not None and tile < LEAST_TILE:
             raise UsageError(f"cannot use tiles of {tile} pixels", hint=f"choose {LEAST_TILE} or more")
         on = choose_device(device)
-        self.model = str(model or "") or (DEFAULT_ON_CUDA if on.type == "cuda" else DEFAULT_MODEL)
+        self.model = str(model or (DEFAULT_ON_CUDA if on.type == "cuda" else DEFAULT_MODEL))
         self.engine = Engine(load_model(self.model), device=on, tile=tile, ensemble=ensemble, note=note)
         self._classifier = classifier
 

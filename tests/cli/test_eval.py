@@ -109,6 +109,18 @@ def test_without_true_photos_it_says_what_cannot_be_measured(
         ("--lq a --analyze", "--analyze degrades photos"),
         ("--data . --analyze", "needs two photos at least"),
         ("--data . --mode blind", "there is no mode 'blind'"),
+        ("--lq clean --gt gt --mode explicit", "say it with --lq FOLDER --task TASK"),
+        ("--data photos --group unknown --mode explicit", "--mode explicit is told what is wrong"),
+        ("--lq clean --gt gt --group in-dis", "--group has no meaning beside --lq"),
+        ("--lq clean --gt gt --seed 0", "--seed has no meaning beside --lq"),
+        ("--lq clean --gt gt --paper", "--paper has no meaning beside --lq"),
+        ("--data photos --group mixed --form published", "the paper's code mixes no degradations"),
+        ("--data photos --analyze --group mixed", "choose --group in-dis or out-dis"),
+        ("--data photos --analyze --lq clean", "which photos?"),
+        ("--data photos --analyze --mode auto", "--mode has no meaning beside --analyze"),
+        ("--data photos --analyze --metric psnr", "--metric has no meaning beside --analyze"),
+        ("--data photos --analyze --command cp", "--command has no meaning beside --analyze"),
+        ("--data photos --analyze --paper", "--paper has no meaning beside --analyze"),
     ],
 )
 def test_wrong_usage_is_explained(

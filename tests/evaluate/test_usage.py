@@ -1,4 +1,4 @@
-"""``mio eval``, ``mio data`` and ``mio models import``: what they refuse instead of ignoring it."""
+"""``mio eval``, ``mio data`` and ``mio models import``: photos, names and settings that are odd."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from mio_cli.cli.app import app
-from mio_cli.core.errors import UsageError
 from tests.conftest import Mio, save
 from tests.hub.checkpoints import checkpoint
 
@@ -22,32 +19,6 @@ def folders(clean: np.ndarray, noisy: np.ndarray, tmp_path: Path) -> Path:
     save(noisy[:64, :80], tmp_path / "clean" / "a.png")
     save(clean[:64, :80], tmp_path / "gt" / "a.png")
     return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        ("--lq clean --gt gt --mode explicit", "say it with --lq FOLDER --task TASK"),
-        ("--data photos --group unknown --mode explicit", "--mode explicit is told what is wrong"),
-        ("--lq clean --gt gt --group in-dis", "--group has no meaning beside --lq"),
-        ("--lq clean --gt gt --seed 0", "--seed has no meaning beside --lq"),
-        ("--lq clean --gt gt --paper", "--paper has no meaning beside --lq"),
-        ("--data photos --group mixed --form published", "the paper's code mixes no degradations"),
-        ("--data photos --analyze --group mixed", "choose --group in-dis or out-dis"),
-        ("--data photos --analyze --lq clean", "which photos?"),
-        ("--data photos --analyze --mode auto", "--mode has no meaning beside --analyze"),
-        ("--data photos --analyze --metric psnr", "--metric has no meaning beside --analyze"),
-        ("--data photos --analyze --command cp", "--command has no meaning beside --analyze"),
-        ("--data photos --analyze --paper", "--paper has no meaning beside --analyze"),
-    ],
-)
-def test_options_that_would_be_ignored_are_refused(
-    words: str, reason: str, folders: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(folders)
-    found = CliRunner().invoke(app, ["eval", *words.split()]).exception
-    assert isinstance(found, UsageError)
-    assert reason in str(found)
 
 
 def test_a_tiny_photo_does_not_stop_the_others(mio: Mio, folders: Path) -> None:

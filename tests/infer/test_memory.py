@@ -186,8 +186,8 @@ def test_when_memory_runs_out_the_tiles_shrink_until_they_fit() -> None:
 
 
 @pytest.mark.parametrize("words", ["could not create a primitive", "[enforce fail] can't allocate memory"])
-def test_whoever_says_that_memory_ran_out_is_understood(words: str, tmp_path: Path) -> None:
-    """oneDNN and torch have words of their own. The photo is named."""
+def test_whoever_says_that_memory_ran_out_is_understood(words: str) -> None:
+    """oneDNN and torch have words of their own."""
 
     class Scarce(Doubling):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
