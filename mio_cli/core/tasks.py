@@ -33,19 +33,34 @@ CLASS_ORDER: tuple[Task, ...] = (
 )
 """Order of classifier outputs and of explicit prompts, as published; published weights depend on it."""
 
-UNDO_ORDER: tuple[Task, ...] = (
-    Task.JPEG,
+CAPTURE_ORDER: tuple[Task, ...] = (
+    Task.HAZE,
+    Task.RAIN,
+    Task.LOWLIGHT,
+    Task.BLUR,
+    Task.SR,
     Task.NOISE,
+    Task.JPEG,
+)
+"""Order in which a photo collects damage.
+
+Haze lies far from the camera and rain near it, the exposure is too dark, the lens blurs, the sensor has
+too few pixels and adds noise, and the file is compressed last.
+"""
+
+UNDO_ORDER: tuple[Task, ...] = (
+    Task.NOISE,
+    Task.JPEG,
     Task.SR,
     Task.BLUR,
     Task.LOWLIGHT,
     Task.RAIN,
     Task.HAZE,
 )
-"""Order of several passes over one photo: the reverse of how a photo collects damage.
+"""Order of several passes over one photo: what came last is undone first, but noise before JPEG.
 
-Haze lies far from the camera and rain near it, the exposure is too dark, the lens blurs, the sensor has
-too few pixels and adds noise, and the file is compressed last. What came last is undone first.
+What compression has left of noise is still noise, and told JPEG the network keeps half of it. With noise
+first, photos that have both gain 1 dB more (`benchmarks/README.md`, passes).
 """
 
 Prompt: TypeAlias = Mapping[Task, float]

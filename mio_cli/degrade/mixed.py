@@ -13,11 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from mio_cli.core.tasks import UNDO_ORDER, Task
+from mio_cli.core.tasks import CAPTURE_ORDER, Task
 from mio_cli.degrade import degrade, draw
 from mio_cli.degrade.common import Range, draw_integers, quantise
-
-CAPTURE_ORDER = UNDO_ORDER[::-1]
 
 COMPANIONS = (
     (Task.LOWLIGHT, Task.NOISE),

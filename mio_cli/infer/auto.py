@@ -59,9 +59,6 @@ DARK = 0.3
 """The same for low light as one of two: a pass that brightens what was not dark costs a dozen decibels, and
 photos that are noisy only get up to 0.28."""
 
-TANGLED = frozenset({Task.NOISE, Task.JPEG})
-"""Compressed noise is another noise: of these two the adaptive prompt undoes more than two passes."""
-
 Mode = Literal["explicit", "adaptive", "none"]
 
 
@@ -134,12 +131,7 @@ def decide(
     if Task.HAZE in pair and (haziness() or 0.0) < HAZY_BESIDE:
         pair = set()
     if pair and pair <= set(known):
-        if pair != TANGLED:
-            return tuple(
-                Decision("explicit", {task: 1.0}, probabilities) for task in UNDO_ORDER if task in pair
-            )
-        if adaptive:
-            return (Decision("adaptive", probabilities=probabilities),)
+        return tuple(Decision("explicit", {task: 1.0}, probabilities) for task in UNDO_ORDER if task in pair)
     by_answer = {
         answer: _choose(
             _weighed(probabilities, odds), adaptive, known, CONFIDENT_OF_HAZE if answer else CONFIDENT

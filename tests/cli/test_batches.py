@@ -298,8 +298,8 @@ def test_the_passes_are_reported(mio: Mio, album: Path, model: Path, tmp_path: P
     photo = album / "first" / "1.png"
     done = mio("restore", photo, "-o", tmp_path / "a.png", "--model", model, "-t", "noise,jpeg", "--json")
     record = json.loads(done.stdout)
-    assert [step["tasks"] for step in record["passes"]] == [{"jpeg": 1.0}, {"noise": 1.0}]
-    assert (record["status"], record["tasks"]) == ("restored", {"jpeg": 1.0})
+    assert [step["tasks"] for step in record["passes"]] == [{"noise": 1.0}, {"jpeg": 1.0}]
+    assert (record["status"], record["tasks"]) == ("restored", {"noise": 1.0})
     options = Options(Request.parse("rain=7,dark=3"), tmp_path / "b.png")
     [outcome] = restore_files(find_photos([str(photo)]), Restorer(str(model)), options)
     assert "rain 70% + lowlight 30%" in outcome_line(outcome)

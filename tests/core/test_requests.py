@@ -17,8 +17,8 @@ WORDS = {**{task.value: task for task in Task}, **ALIASES, **LETTERS}
 
 
 def test_damage_is_undone_from_the_file_back_to_the_scene() -> None:
-    assert [t.value for t in UNDO_ORDER] == ["jpeg", "noise", "sr", "blur", "lowlight", "rain", "haze"]
-    assert parse_prompts("haze, N ,dejpeg") == ({Task.JPEG: 1.0}, {Task.NOISE: 1.0}, {Task.HAZE: 1.0})
+    assert [t.value for t in UNDO_ORDER] == ["noise", "jpeg", "sr", "blur", "lowlight", "rain", "haze"]
+    assert parse_prompts("haze, N ,dejpeg") == ({Task.NOISE: 1.0}, {Task.JPEG: 1.0}, {Task.HAZE: 1.0})
     assert parse_prompts(" Auto ") == ()
 
 

@@ -229,9 +229,9 @@ def test_several_tasks_run_in_the_documented_order(restorer: Restorer, photo: np
         return restorer.restore(photo, Request.parse(task, scale=scale)).photo
 
     both = restorer.restore(photo, Request.parse("noise,jpeg"))
-    assert [str(step) for step in both.passes] == ["jpeg", "noise"]
-    assert np.array_equal(both.photo, restore(restore(photo, "jpeg"), "noise"))
-    assert not np.array_equal(both.photo, restore(restore(photo, "noise"), "jpeg"))
+    assert [str(step) for step in both.passes] == ["noise", "jpeg"]
+    assert np.array_equal(both.photo, restore(restore(photo, "noise"), "jpeg"))
+    assert not np.array_equal(both.photo, restore(restore(photo, "jpeg"), "noise"))
     enlarged = restore(photo, "haze,sr,noise", scale=2)
     assert np.array_equal(enlarged, restore(restore(restore(photo, "noise"), "sr", scale=2), "haze"))
 
