@@ -15,7 +15,6 @@ import torch
 
 from mio_cli.core.errors import MioError, PhotoError
 from mio_cli.core.picture import Pixels
-from mio_cli.core.request import Request
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form
 from mio_cli.evaluate.cost import Cost, metered
@@ -24,7 +23,7 @@ from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import CONFIG, WEIGHTS, sha256
 from mio_cli.infer.auto import Decision, Plan, in_words
 from mio_cli.infer.published import forward_published
-from mio_cli.infer.restorer import Restorer
+from mio_cli.infer.restorer import Restored, Restorer
 from mio_cli.infer.transfer import to_tensor
 
 EXPLICIT, CLASSIFIED, AUTO, ADAPTIVE, PLAIN = "explicit", "classified", "auto", "adaptive", "plain"
@@ -161,22 +160,27 @@ class ModelMethod:
             return Attempt(seen, in_words(plan), Cost())
         try:
             with metered(self.restorer.engine.device) as cost:
-                photo = self._restore(seen, plan)
-            return Attempt(photo, in_words(plan), cost)
+                restored = (
+                    self.restorer.follow(plan, seen)
+                    if self.form == "real"
+                    else self._as_published(seen, plan)
+                )
+            return Attempt(restored.photo, in_words(restored.passes), cost)
         except MioError as error:
             return error
         except Exception as error:  # whatever it is, the other photos shall not suffer
             return PhotoError(f"{self.name}: {type(error).__name__}: {error}")
 
-    def _restore(self, seen: Pixels, plan: Plan) -> Pixels:
-        if self.form == "real":
-            prompts = tuple(decision.tasks for decision in plan if decision.tasks)
-            return self.restorer.restore(seen, Request(prompts, adaptive=not prompts)).photo
-        engine = self.restorer.engine
-        x = to_tensor([seen], engine.device)
-        for decision in plan:
+    def _as_published(self, photo: Pixels, plan: Plan) -> Restored:
+        engine, made = self.restorer.engine, []
+        for planned in plan:
+            decision = self.restorer.confirmed(planned, photo)
+            if decision is None:
+                continue
             prompt = engine.prompt_images({CLASS_ORDER.index(task): 1.0 for task in decision.tasks})
+            x = to_tensor([photo], engine.device)
             with torch.inference_mode():
                 y = forward_published(engine.net, x, None if prompt is None else prompt.to(engine.device))
-            x = y.clamp(0, 1)
-        return np.ascontiguousarray(x[0].permute(1, 2, 0).float().cpu().numpy())
+            photo = np.ascontiguousarray(y.clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy())
+            made.append(decision)
+        return Restored(photo, tuple(made))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mio_cli.core.errors import DataError, PhotoError
 from mio_cli.core.picture import Pixels
-from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
+from mio_cli.core.tasks import CLASS_ORDER, CLEAN, UNDO_ORDER, Task
 from mio_cli.degrade import Form, Severity
 from mio_cli.degrade.mixed import CHAINS
 from mio_cli.evaluate.layout import PLACES, TRUTH, Group, Place, is_testset
@@ -127,7 +127,7 @@ def _made_set(photos: Sequence[Path], task: Task, severity: Severity, seed: int,
 
 def _mixed_set(photos: Sequence[Path], chain: str, seed: int) -> EvalSet:
     samples = [Sample(path.stem, partial(_mixed, path, chain, seed)) for path in photos]
-    tasks = tuple(task for task, _ in reversed(CHAINS[chain]))
+    tasks = tuple(task for task in UNDO_ORDER if task in dict(CHAINS[chain]))
     return EvalSet(chain, "mixed", tasks, tuple(samples))
 
 

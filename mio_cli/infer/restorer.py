@@ -140,7 +140,7 @@ class Restorer:
         else:
             told = tuple(Decision("explicit", prompt) for prompt in request.prompts)
             plan = told or (Decision("adaptive"),)
-            restored = Restored(self._follow(plan, photo, advance, request.scale), plan)
+            restored = self.follow(plan, photo, advance=advance, scale=request.scale)
         if request.strength == 1:
             return restored
         before = photo if request.scale == 1 else enlarge(photo, request.scale)
@@ -158,13 +158,13 @@ class Restorer:
             plan = self.decide(photo, seen)
             if plan[0].mode == "none":
                 break
-            result = self._follow(plan, photo, _part(advance, index, passes))
+            result = self.follow(plan, photo, advance=_part(advance, index, passes))
             if passes > 1:
-                before, seen = seen, self.classifier(result)
+                before, seen = seen, self.classifier(result.photo)
                 if index > 0 and seen.get(CLEAN, 0.0) <= before.get(CLEAN, 0.0):
                     break
-            photo = result
-            done += plan
+            photo = result.photo
+            done += result.passes
         return Restored(photo, tuple(done) or plan)
 
     def decide(self, photo: Pixels, probabilities: Mapping[str, float]) -> Plan:
@@ -178,13 +178,26 @@ class Restorer:
             camera_blur=partial(self.engine.camera_blur, photo),
         )
 
-    def _follow(self, plan: Plan, photo: Pixels, advance: Advance, scale: int = 1) -> Pixels:
-        """``photo`` after all passes, enlarged just before super-resolution."""
-        for index, decision in enumerate(plan):
+    def follow(
+        self, plan: Plan, photo: Pixels, *, advance: Advance = lambda done, total: None, scale: int = 1
+    ) -> Restored:
+        """``photo`` after the passes of a plan, enlarged just before super-resolution, and those made."""
+        made: list[Decision] = []
+        for index, planned in enumerate(plan):
+            part = _part(advance, index, len(plan))
+            decision = self.confirmed(planned, photo)
+            if decision is None:
+                part(1, 1)
+                continue
             if scale != 1 and Task.SR in decision.tasks:
                 photo = enlarge(photo, scale)
-            photo = self._run(photo, decision, _part(advance, index, len(plan)))
-        return photo
+            photo = self._run(photo, decision, part)
+            made.append(decision)
+        return Restored(photo, tuple(made))
+
+    def confirmed(self, decision: Decision, photo: Pixels) -> Decision | None:
+        """``decision`` on a photo that has had the passes before; the classifier looks again if need be."""
+        return decision.confirmed(self.classifier(photo)) if decision.perhaps else decision
 
     def _run(self, photo: Pixels, decision: Decision, advance: Advance) -> Pixels:
         weights = {CLASS_ORDER.index(task): share for task, share in decision.tasks.items()}

@@ -103,7 +103,8 @@ def test_mixed_sets_are_made_of_clean_photos(clean: np.ndarray, tmp_path: Path) 
     assert [each.name for each in sets] == list(CHAINS)
     assert {each.group for each in sets} == {"mixed"}
     tasks = {each.name: each.tasks for each in sets}
-    assert tasks["noise+jpeg"] == (Task.JPEG, Task.NOISE), "the last damage is undone first"
+    assert tasks["sr+jpeg"] == (Task.JPEG, Task.SR), "the last damage is undone first"
+    assert tasks["noise+jpeg"] == (Task.NOISE, Task.JPEG), "but noise before JPEG"
     assert tasks["sensor noise"] == (Task.NOISE,)
     assert not missing
     for each in sets:

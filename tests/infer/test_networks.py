@@ -134,8 +134,10 @@ def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() ->
 def test_two_degradations_are_undone_one_after_the_other() -> None:
     dark = decide({"lowlight": 0.55, "noise": 0.42, "clean": 0.03})
     assert [each.tasks for each in dark] == [{Task.NOISE: 1.0}, {Task.LOWLIGHT: 1.0}], "the last one first"
-    noisy = decide({"lowlight": 0.25, "noise": 0.75})
-    assert [each.tasks for each in noisy] == [{Task.NOISE: 1.0}], "perhaps its scene is dark"
+    assert not any(each.perhaps for each in dark)
+    assert [str(each) for each in decide({"lowlight": 0.25, "noise": 0.75})] == ["noise", "perhaps lowlight"]
+    assert [str(each) for each in decide({"lowlight": 0.15, "noise": 0.85})] == ["noise"]
+    assert decide({"lowlight": 0.25, "rain": 0.7})[0].mode == "adaptive", "rain does not hide the dark"
     saved = decide({"noise": 0.5, "jpeg": 0.5})
     assert [each.tasks for each in saved] == [{Task.NOISE: 1.0}, {Task.JPEG: 1.0}], "but noise before JPEG"
     assert decide({"noise": 0.5, "rain": 0.3, "blur": 0.2})[0].mode == "adaptive", "which two?"

@@ -23,7 +23,7 @@ from mio_cli.core.tasks import Task
 from mio_cli.degrade.mixed import CHAINS, degrade_by
 from mio_cli.evaluate.metrics import psnr
 from mio_cli.hub.folder import save_model
-from mio_cli.infer.auto import LEAVE_ALONE
+from mio_cli.infer.auto import LEAVE_ALONE, in_words
 from mio_cli.infer.engine import Engine
 from mio_cli.infer.restorer import Restorer, enlarge
 from tests.infer.networks import lively
@@ -355,6 +355,50 @@ def test_auto_undoes_two_degradations_one_after_the_other(photo: str) -> None:
     assert psnr(restored.photo, good) > psnr(adaptive, good) + 0.1 > psnr(seen, good)
     told = restorer.restore(seen, Request.parse("sr,jpeg")).photo
     assert np.array_equal(restored.photo, told)
+
+
+@pytest.mark.parametrize("photo", ["chelsea", "astronaut"])
+def test_noise_is_undone_before_jpeg(photo: str) -> None:
+    """The other way round JPEG keeps half of the noise, and the adaptive prompt some."""
+    good = getattr(skimage.data, photo)()[:256, :320].astype(np.float32) / 255
+    bad = degrade_by(
+        CHAINS["noise+jpeg"],
+        torch.from_numpy(good).permute(2, 0, 1)[None],
+        torch.Generator().manual_seed(2),
+    )
+    seen = np.ascontiguousarray(bad[0].permute(1, 2, 0).numpy())
+    restorer = Restorer()
+    restored = restorer.restore(seen)
+    assert [each.tasks for each in restored.passes] == [{Task.NOISE: 1.0}, {Task.JPEG: 1.0}]
+    other = restorer(restorer(seen, task="jpeg"), task="noise")
+    assert psnr(restored.photo, good) > psnr(other, good) + 2 > psnr(seen, good) + 4
+    assert psnr(restored.photo, good) > psnr(restorer(seen, adaptive=True), good) + 0.1
+
+
+def test_a_noisy_photo_is_looked_at_again_without_noise() -> None:
+    """Noise hides how dark a photo is."""
+    restorer, rng = Restorer(), np.random.default_rng(0)
+    plans: dict[str, tuple[str, list[str]]] = {}
+    for photo, exponent, sigma in (("chelsea", 2.0, 50), ("coffee", 1.0, 25)):
+        good = getattr(skimage.data, photo)()[:400, :400].astype(np.float32) / 255
+        noisy = (good**exponent + rng.normal(0, sigma / 255, good.shape)).clip(0, 1)
+        seen = (noisy * 255).round().astype(np.float32) / 255
+        planned = restorer.decide(seen, restorer.classify(seen))
+        shares: list[float] = []
+        restored = restorer.restore(seen, advance=lambda done, total, to=shares: to.append(done / total))
+        assert shares == sorted(set(shares))
+        assert shares[-1] == 1
+        plans[photo] = in_words(planned), [str(each) for each in restored.passes]
+        denoised = restorer(seen, task="noise")
+        if photo == "chelsea":
+            assert psnr(restored.photo, good) > psnr(denoised, good) + 3
+            assert restored.passes[1].probabilities["lowlight"] > restored.passes[0].probabilities["lowlight"]
+        else:
+            assert np.array_equal(restored.photo, denoised)
+    assert plans == {
+        "chelsea": ("noise, then perhaps lowlight", ["noise", "lowlight"]),
+        "coffee": ("noise, then perhaps lowlight", ["noise"]),
+    }
 
 
 @pytest.mark.parametrize("photo", ["chelsea", "rocket"])
