@@ -163,7 +163,9 @@ def test_two_degradations_are_those_that_the_classifier_saw() -> None:
 
 def test_a_photo_that_may_be_clean_is_left_alone() -> None:
     assert decide({"lowlight": 0.6, "clean": 0.4})[0].mode == "none"
-    assert decide({"lowlight": 0.98, "clean": 0.02})[0].tasks == {Task.LOWLIGHT: 1.0}
+    assert decide({"lowlight": 0.65, "clean": 0.35})[0].mode == "none"
+    assert decide({"lowlight": 0.7, "clean": 0.3})[0].tasks == {Task.LOWLIGHT: 1.0}
+    assert decide({"haze": 0.7, "clean": 0.3})[0].mode == "adaptive", "other tasks take more"
 
 
 def test_what_the_network_sees_of_haze_decides_where_the_classifier_is_unsure() -> None:
