@@ -59,8 +59,6 @@ def part_of(scene: Tensor, generator: Generator) -> Tensor:
 
 def by_another_camera(views: Tensor, generator: Generator) -> Tensor:
     """Another curve for each channel, another contrast, every third paler: 9×h×w → the same."""
-    if between(0, 1, generator) < 0.15:
-        return views
     for_all = between(-0.45, 0.45, generator)
     gamma = torch.tensor([math.exp(for_all + between(-0.12, 0.12, generator)) for _ in range(3)]).repeat(
         VIEWS
@@ -89,6 +87,15 @@ def hazed(views: Tensor, depth: Tensor, beta: Range, generator: Generator) -> Te
     return apply(views[None], parameters, generator, depth=depth[None, None])[0]
 
 
+def hazy_part(scenes: list[Tensor], cameras: float, generator: Generator) -> tuple[Tensor, Tensor]:
+    """A part of a random scene, a share of them by another camera, and the same behind haze, both 9×h×w."""
+    part = part_of(scenes[integers(generator, len(scenes))[0]], generator)
+    views = part[:-1]
+    if between(0, 1, generator) < cameras:
+        views = by_another_camera(views, generator)
+    return views, hazed(views, elsewhere(part[-1], generator), STRENGTH, generator)
+
+
 @torch.no_grad()
 def quality(reader: HazeReader, scenes: list[Tensor]) -> float:
     """Mean PSNR in dB of whole photos, hazed by In-Dis and lifted."""
@@ -112,9 +119,7 @@ def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
     average = AveragedModel(reader, multi_avg_fn=averaging(0.998))
 
     def sample() -> tuple[Tensor, Tensor]:
-        part = part_of(scenes[integers(generator, len(scenes))[0]], generator)
-        views = by_another_camera(part[:-1], generator)
-        seen = hazed(views, elsewhere(part[-1], generator), STRENGTH, generator)
+        views, seen = hazy_part(scenes, 0.85, generator)
         return overview(seen[None]), F.adaptive_avg_pool2d(views[None, :3], OVERVIEW)
 
     def loss() -> Tensor:

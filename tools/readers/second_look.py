@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from common import between, descend, progress, run
-from haze import STRENGTH, by_another_camera, elsewhere, hazed, part_of, reduced
+from common import descend, progress, run
+from haze import hazy_part, reduced
 from torch import Generator, Tensor, nn
 
 from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.haze import LOOK, HazeReader, SecondLook, lifted, overview
 from mio_cli.train.cache import PhotoCache
-from mio_cli.train.data import integers
 
 SAMPLES, BATCH, STEPS, RATE, DROPOUT = 4000, 64, 800, 2e-3, 0.1
 PART_DONE = 0.5
@@ -30,11 +29,7 @@ def examples(reader: HazeReader, cache: PhotoCache, count: int) -> tuple[Tensor,
     scenes, generator = [reduced(cache, index) for index in range(len(cache))], Generator().manual_seed(1)
     found: list[tuple[Tensor, Tensor, Tensor]] = []
     for _ in range(count):
-        part = part_of(scenes[integers(generator, len(scenes))[0]], generator)
-        views = part[:-1]
-        if between(0, 1, generator) < 0.6:
-            views = by_another_camera(views, generator)
-        seen = hazed(views, elsewhere(part[-1], generator), STRENGTH, generator)
+        views, seen = hazy_part(scenes, 0.5, generator)
         seen = overview(((seen * 255).round() / 255)[None])
         veil, clean = (F.adaptive_avg_pool2d(plane, LOOK)[0] for plane in (reader(seen), views[None, :3]))
         found.append((overview(seen, LOOK)[0], veil, clean))
