@@ -126,6 +126,23 @@ def test_an_interruption_keeps_what_is_finished_and_a_second_run_goes_on(
     assert skipped == finished.keys()
 
 
+def test_a_second_interruption_ends_at_once_and_quietly(
+    album: Path, model: Path, expected: dict[str, str], tmp_path: Path
+) -> None:
+    for milliseconds in (0, 1, 3, 10, 30):
+        out = tmp_path / str(milliseconds)
+        process = start(album, out, model, "--jobs", "2")
+        process.send_signal(signal.SIGINT)
+        time.sleep(milliseconds / 1000)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode in (130, -signal.SIGINT), stderr  # a shell says 130 of both
+        assert "Traceback" not in stderr
+        assert "Exception" not in stderr
+        found = {name: digest for name, digest in contents(out).items() if ".mio-" not in name}
+        assert found.items() <= expected.items(), "a visible file is a whole photo"
+
+
 def test_kills_at_random_moments_lose_nothing(
     mio: Mio, album: Path, model: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
