@@ -11,18 +11,13 @@ import sys
 from pathlib import Path
 from statistics import fmean
 
-import numpy as np
+from crops import middle
 
 from mio_cli.evaluate.metrics import psnr
 from mio_cli.evaluate.sets import find_sets
 from mio_cli.infer.restorer import Restorer
 
 SIDE = 384
-
-
-def middle(photo: np.ndarray) -> np.ndarray:
-    top, left = ((side - SIDE) // 2 for side in photo.shape[:2])
-    return np.ascontiguousarray(photo[top : top + SIDE, left : left + SIDE])
 
 
 def main(folder: str) -> None:
@@ -34,7 +29,7 @@ def main(folder: str) -> None:
         for sample in of.samples:
             seen, truth = sample.load()
             assert truth is not None
-            seen, truth = middle(seen), middle(truth)
+            seen, truth = middle(seen, SIDE), middle(truth, SIDE)
             for restorer, found in zip(restorers, gains, strict=True):
                 found.append(psnr(restorer(seen, task=of.name), truth) - psnr(seen, truth))
         once, mean = map(fmean, gains)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from crops import middle
 from torch import Generator, Tensor
 
 from mio_cli.arch.quantisation import coefficient_counts, read_steps
@@ -29,12 +30,6 @@ from mio_cli.io import photos_in, read_picture
 
 SIDE, DRAWS = 256, 5
 CPU = torch.device("cpu")
-
-
-def middle(path: Path) -> Tensor:
-    photo = read_picture(path).rgb
-    top, left = ((side - SIDE) // 2 // 8 * 8 for side in photo.shape[:2])
-    return to_tensor([np.ascontiguousarray(photo[top : top + SIDE, left : left + SIDE])], CPU)
 
 
 def steps_of(photo: Tensor) -> Tensor:
@@ -107,7 +102,7 @@ def report_cost() -> None:
 
 def main() -> None:
     """Print all three."""
-    photos = [middle(path) for path in photos_in(Path(sys.argv[1]))]
+    photos = [to_tensor([middle(read_picture(path).rgb, SIDE)], CPU) for path in photos_in(Path(sys.argv[1]))]
     report_reading(photos)
     report_gain(photos)
     report_cost()

@@ -15,6 +15,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
+from crops import middle
 from torch import Generator
 
 from mio_cli.core.tasks import CAPTURE_ORDER, Task
@@ -28,15 +29,10 @@ from mio_cli.io import photos_in
 SIDE, CPU = 256, torch.device("cpu")
 
 
-def middle(photo: np.ndarray) -> np.ndarray:
-    top, left = ((side - SIDE) // 2 for side in photo.shape[:2])
-    return np.ascontiguousarray(photo[top : top + SIDE, left : left + SIDE])
-
-
 def main(folder: str) -> None:
     """Print a row for each pair of degradations."""
     restorer = Restorer("mio-small")
-    truths = [middle(read_truth(path)) for path in photos_in(Path(folder))]
+    truths = [middle(read_truth(path), SIDE) for path in photos_in(Path(folder))]
     for pair in combinations([task for task in CAPTURE_ORDER if task is not Task.HAZE], 2):
         first, last = pair
         ways = ([first], [last], pair, [last, first])

@@ -23,7 +23,7 @@ from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import CONFIG, WEIGHTS, sha256
 from mio_cli.infer.auto import Decision, Plan, in_words
 from mio_cli.infer.published import forward_published
-from mio_cli.infer.restorer import Restored, Restorer
+from mio_cli.infer.restorer import Restorer
 from mio_cli.infer.transfer import to_tensor
 
 EXPLICIT, CLASSIFIED, AUTO, ADAPTIVE, PLAIN = "explicit", "classified", "auto", "adaptive", "plain"
@@ -160,27 +160,18 @@ class ModelMethod:
             return Attempt(seen, in_words(plan), Cost())
         try:
             with metered(self.restorer.engine.device) as cost:
-                restored = (
-                    self.restorer.follow(plan, seen)
-                    if self.form == "real"
-                    else self._as_published(seen, plan)
-                )
+                run = None if self.form == "real" else self._run_as_published
+                restored = self.restorer.follow(plan, seen, run=run)
             return Attempt(restored.photo, in_words(restored.passes), cost)
         except MioError as error:
             return error
         except Exception as error:  # whatever it is, the other photos shall not suffer
             return PhotoError(f"{self.name}: {type(error).__name__}: {error}")
 
-    def _as_published(self, photo: Pixels, plan: Plan) -> Restored:
-        engine, made = self.restorer.engine, []
-        for planned in plan:
-            decision = self.restorer.confirmed(planned, photo)
-            if decision is None:
-                continue
-            prompt = engine.prompt_images({CLASS_ORDER.index(task): 1.0 for task in decision.tasks})
-            x = to_tensor([photo], engine.device)
-            with torch.inference_mode():
-                y = forward_published(engine.net, x, None if prompt is None else prompt.to(engine.device))
-            photo = np.ascontiguousarray(y.clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy())
-            made.append(decision)
-        return Restored(photo, tuple(made))
+    def _run_as_published(self, photo: Pixels, decision: Decision, advance: object) -> Pixels:
+        engine = self.restorer.engine
+        prompt = engine.prompt_images({CLASS_ORDER.index(task): 1.0 for task in decision.tasks})
+        x = to_tensor([photo], engine.device)
+        with torch.inference_mode():
+            y = forward_published(engine.net, x, None if prompt is None else prompt.to(engine.device))
+        return np.ascontiguousarray(y.clamp(0, 1)[0].permute(1, 2, 0).float().cpu().numpy())

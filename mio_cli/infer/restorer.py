@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -24,6 +25,9 @@ from mio_cli.infer.images import Array, ImageKind, as_kind_of, pictures_of
 
 AUTO = Request()
 """The classifier decides, once."""
+
+Pass: TypeAlias = Callable[[Pixels, Decision, Advance], Pixels]
+"""One pass over H×W×3 in [0, 1], which tells how far it is."""
 
 
 @dataclass(frozen=True)
@@ -179,25 +183,32 @@ class Restorer:
         )
 
     def follow(
-        self, plan: Plan, photo: Pixels, *, advance: Advance = lambda done, total: None, scale: int = 1
+        self,
+        plan: Plan,
+        photo: Pixels,
+        *,
+        run: Pass | None = None,
+        advance: Advance = lambda done, total: None,
+        scale: int = 1,
     ) -> Restored:
-        """``photo`` after the passes of a plan, enlarged just before super-resolution, and those made."""
-        made: list[Decision] = []
+        """``photo`` after the passes of a plan, and which of them were made.
+
+        Args:
+            run: makes one pass, if not this restorer.
+            scale: how much to enlarge, just before super-resolution.
+        """
+        run, made = run or self._run, []
         for index, planned in enumerate(plan):
             part = _part(advance, index, len(plan))
-            decision = self.confirmed(planned, photo)
+            decision = planned.confirmed(self.classifier(photo)) if planned.perhaps else planned
             if decision is None:
                 part(1, 1)
                 continue
             if scale != 1 and Task.SR in decision.tasks:
                 photo = enlarge(photo, scale)
-            photo = self._run(photo, decision, part)
+            photo = run(photo, decision, part)
             made.append(decision)
         return Restored(photo, tuple(made))
-
-    def confirmed(self, decision: Decision, photo: Pixels) -> Decision | None:
-        """``decision`` on a photo that has had the passes before; the classifier looks again if need be."""
-        return decision.confirmed(self.classifier(photo)) if decision.perhaps else decision
 
     def _run(self, photo: Pixels, decision: Decision, advance: Advance) -> Pixels:
         weights = {CLASS_ORDER.index(task): share for task, share in decision.tasks.items()}

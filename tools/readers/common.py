@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import cv2
 import torch
@@ -36,18 +36,31 @@ LOOK = 384
 
 
 def run(
-    script: str, train: Callable[[Any, PhotoCache, int], None], count: int, *, arch: str = "compact"
+    script: str,
+    train: Callable[..., None],
+    count: int,
+    *,
+    arch: str = "compact",
+    switches: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Parse the command line, train a reader of START, which is such a network, and save the model."""
+    """Parse the command line, train a reader of START, which is such a network, and save the model.
+
+    Args:
+        train: called with the network, the photos, how much to train, and the switches by name.
+        switches: further options without a value, and their help.
+    """
     parser = argparse.ArgumentParser(description=script.partition("\n")[0])
     parser.add_argument("start", metavar="START")
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=count, help=f"of samples or steps (default: {count})")
+    for name, words in switches.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=words)
     options = parser.parse_args()
     torch.manual_seed(0)
     net = load_model(options.start)
-    train(net, PhotoCache(options.data), options.count)
+    chosen = {name: getattr(options, name) for name in switches}
+    train(net, PhotoCache(options.data), options.count, **chosen)
     save_model(net, arch, options.output)
 
 
