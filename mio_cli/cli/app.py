@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from io import TextIOWrapper
 from typing import Any
 
@@ -69,6 +70,7 @@ def main() -> None:
     # OpenMP reads this when torch loads it. Threads that spin while they wait for each other save an eighth
     # of the time on a quiet machine, but on a busy one they take half as long again (benchmarks/README.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged metadata, without the name of the file
     sys.argv[1:] = map(_as_path, sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that a terminal cannot show must not end a batch

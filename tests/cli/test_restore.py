@@ -272,6 +272,20 @@ def test_what_the_camera_wrote_survives(mio: Mio, noisy: np.ndarray, tmp_path: P
         assert restored.info["dpi"] == (300, 300)
 
 
+@pytest.mark.filterwarnings("ignore:Truncated:UserWarning")  # of reading it back
+@pytest.mark.parametrize("suffix", ["jpg", "avif"])
+def test_damaged_metadata_is_no_matter_for_the_terminal(
+    mio: Mio, noisy: np.ndarray, tmp_path: Path, suffix: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a maker whose name is cut"
+    photo = save(noisy[:64, :64], tmp_path / "photo.jpg", exif=exif.tobytes()[:-9])
+    done = mio("restore", photo, "--task", "noise", "-o", tmp_path / f"out.{suffix}")
+    assert done.returncode == 0
+    assert "Warning" not in done.stderr + done.stdout
+    assert load(tmp_path / f"out.{suffix}").shape == (64, 64, 3)
+
+
 def test_help_waits_for_no_network_library(mio: Mio) -> None:
     script = (
         "import sys, runpy; sys.argv = ['mio', '--help']\n"
