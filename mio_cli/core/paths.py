@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -42,18 +42,16 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target`` that replaces it when the block ends without an error.
 
     Readers see the old file or the whole new one, never a part; on an error nothing is left behind.
-    The temporary file keeps ``target``'s suffix, because encoders choose the format by it.
+    Where ``target`` is a link, that is what it leads to. The temporary file keeps ``target``'s suffix,
+    because encoders choose the format by it.
     """
-    handle, name = tempfile.mkstemp(prefix=_PREFIX, suffix=target.suffix, dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    target = Path(os.path.realpath(target))
+    temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(4)}{target.suffix}")
+    temporary.touch(exist_ok=False)
     try:
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # Windows flushes no file that is open for reading only
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -29,10 +29,14 @@ from mio_cli.io.tiff import (
     is_cut_short,
     is_deep_cmyk,
     sample_bits,
+    tile_size,
 )
 
 DEFAULT_MAX_PIXELS = 178_956_970
 """More pixels than this are refused unless the caller allows them (Pillow's limit, a 16 k × 11 k photo)."""
+
+_LARGE_TILE = 1 << 20
+"""So many pixels a tile may have whatever the limit: small photos are stored in one tile, too."""
 
 _HEAD = 64  # bytes that show the format
 _MP_ENTRY = 0xB002  # the tag of a JPEG file's list of images (CIPA DC-007)
@@ -139,6 +143,12 @@ def _check_photo(image: ImageFile.ImageFile, data: bytes, max_pixels: int, name:
             hint=f"if that is right, allow it with --max-pixels {width * height}",
         )
     if isinstance(image, TiffImageFile):
+        across, down = tile_size(image)  # tiles are decoded whole, whatever part of them the photo takes
+        if across * down > max(max_pixels, _LARGE_TILE):
+            raise PhotoError(
+                f"{name}: its tiles of {across}×{down} pixels are more than the limit of {max_pixels:,}",
+                hint="save it again with smaller tiles",
+            )
         if is_camera_raw(image, data):
             raise PhotoError(f"{name}: is a camera raw file", hint=_DEVELOP)
         if is_cut_short(image, data):

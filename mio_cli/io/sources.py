@@ -94,7 +94,8 @@ def output_path(source: Source, output: str | Path | None, *, several: bool = Fa
         several: more than one photo is being restored.
 
     Raises:
-        UsageError: the output is the photo itself, or its suffix belongs to no format.
+        UsageError: the output is the photo itself, its suffix belongs to no format, or there is something
+            that is no file, such as a pipe, which a file would replace.
     """
     if (output is None and source.is_stream) or str(output) == "-":
         return STREAM
@@ -108,6 +109,8 @@ def output_path(source: Source, output: str | Path | None, *, several: bool = Fa
     format_for(target, "PNG")
     if not source.is_stream and _same(target, source.path):
         raise UsageError(f"'{target}' is the photo itself", hint="choose another --output")
+    if target.exists() and not target.is_file() and not target.is_dir():
+        raise UsageError(f"'{target}' is no file but a device or a pipe", hint="--output - writes to a pipe")
     return target
 
 
@@ -129,11 +132,11 @@ def output_paths(
     """
     several = len(sources) > 1
     targets = [output_path(source, output, several=several) for source in sources]
-    inputs = {os.path.realpath(source.path) for source in sources if not source.is_stream}
+    inputs = {_file(source.path) for source in sources if not source.is_stream}
     writers: dict[str, Source] = {}
     for source, target in zip(sources, targets, strict=True):
         for written in [target] if target == STREAM or not compare else [target, comparison_path(target)]:
-            key = "-" if written == STREAM else os.path.realpath(written)
+            key = "-" if written == STREAM else _file(written)
             if key in writers:
                 raise UsageError(
                     f"'{writers[key].path}' and '{source.path}' would both be written to '{written}'",
@@ -269,7 +272,8 @@ def _folder(source: Source) -> Path:
     """The folder of the photo, from the root on."""
     if source.root is None:
         return Path()
-    return Path(os.path.relpath(os.path.abspath(source.path.parent), os.path.abspath(source.root)))
+    folder = Path(os.path.relpath(os.path.abspath(source.path.parent), os.path.abspath(source.root)))
+    return Path() if ".." in folder.parts else folder  # a pattern with .. must not lead out of the output
 
 
 def _name_parts(source: Source) -> tuple[str, str]:
@@ -284,6 +288,11 @@ def _name_parts(source: Source) -> tuple[str, str]:
     except (OSError, ValueError):
         known = None  # reading the photo will tell the user
     return source.path.name, known.suffixes[0] if known else ".png"
+
+
+def _file(path: Path) -> str:
+    """The file that a path leads to, by one name: on Windows those that differ in case are one."""
+    return os.path.normcase(os.path.realpath(path))
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -72,6 +72,11 @@ def is_camera_raw(image: TiffImageFile, data: bytes) -> bool:
     )
 
 
+def tile_size(image: TiffImageFile) -> tuple[int, int]:
+    """Width and height of its tiles in pixels; 0, 0 if it is stored in strips."""
+    return int(image.tag_v2.get(322, 0)), int(image.tag_v2.get(323, 0))
+
+
 def is_cut_short(image: TiffImageFile, data: bytes) -> bool:
     """Whether tags or pixels lie beyond the end of the file; decoders may make up the rest."""
     size, tags = len(data), image.tag_v2

@@ -39,3 +39,23 @@ def test_an_error_leaves_the_old_file(tmp_path: Path) -> None:
         temporary.parent.write_bytes(b"a folder is no file")
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
     assert target.read_text() == "old"
+
+
+def test_a_link_stays_one_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "link.png"
+    link.symlink_to("elsewhere/photo.png")
+    with atomic_path(link) as temporary:
+        temporary.write_bytes(b"whole")
+    assert link.is_symlink()
+    assert (tmp_path / "elsewhere/photo.png").read_bytes() == b"whole"
+
+
+def test_files_get_the_permissions_that_others_get(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with atomic_path(tmp_path / "photo.png") as temporary:
+            temporary.write_bytes(b"whole")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "photo.png").stat().st_mode & 0o777 == 0o640

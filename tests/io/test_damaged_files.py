@@ -152,6 +152,17 @@ def test_a_strip_that_inflates_without_end_is_refused() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_pixel_limit_holds_for_tiles(kind: type) -> None:
+    files = {}
+    for side in (512, 2048):
+        tifffile.imwrite(file := BytesIO(), np.zeros((64, 64), kind), tile=(side, side), compression="zlib")
+        files[side] = file.getvalue()
+    with pytest.raises(PhotoError, match=r"tiles of 2048×2048 pixels are more than the limit of 1,000,000"):
+        read_picture(files[2048], max_pixels=10**6)
+    assert read_picture(files[512], max_pixels=10**6).height == 64
+
+
 def test_pixel_limit_is_the_callers() -> None:
     with pytest.raises(PhotoError, match=r"104×72 .* limit of 7,487; .*--max-pixels 7488"):
         read_picture(WHOLE["JPEG"], max_pixels=7487)

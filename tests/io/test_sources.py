@@ -215,3 +215,14 @@ def test_before_and_after_pictures_collide_with_nothing(album: Path) -> None:
 def test_unwritable_suffix_is_found_before_any_work(album: Path) -> None:
     with pytest.raises(UsageError, match=r"ending in '\.gif'"):
         output_path(Source(Path("1.jpg")), "x.gif")
+
+
+def test_a_pipe_is_no_output(album: Path) -> None:
+    os.mkfifo("pipe.png")
+    with pytest.raises(UsageError, match=r"pipe\.png.*device or a pipe"):
+        output_path(Source(Path("1.jpg")), "pipe.png")
+
+
+def test_a_pattern_leads_not_out_of_the_output_folder(album: Path) -> None:
+    sources = find_photos(["album/*/../../other/*.png"])
+    assert output_paths(sources, "out/deep/") == [Path("out/deep/a.png")]

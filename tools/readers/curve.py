@@ -14,14 +14,13 @@ from common import between, codes, codes_of_tasks, descend, others, parts, progr
 from torch import Tensor
 
 from mio_cli.arch.compact import CompactUNet
-from mio_cli.arch.levels import LEVEL_FEATURES, LEVELS, level_counts
+from mio_cli.arch.levels import LEVEL_FEATURES, LEVELS, STEEPEST, level_counts
 from mio_cli.arch.prompts import CODE_FEATURES
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import degrade
 from mio_cli.degrade.common import quantise
 from mio_cli.train.cache import PhotoCache
 
-STEEPEST = 4.0
 SAVED = 0.2
 ROUNDS = 100
 
