@@ -226,7 +226,12 @@ class TaskClassifier:
         return float(value)
 
     def __call__(self, photo: np.ndarray) -> dict[str, float]:
-        """Probabilities by class name for H×W×3 float32 in [0, 1] of any size."""
+        """Probabilities by class name for H×W×3 float32 in [0, 1] of any size.
+
+        What has two levels at most, such as a scanned page in black and white, is no photo, and clean.
+        """
+        if CLEAN in self.names and all(np.isin(crop, (crop.min(), crop.max())).all() for crop in _crops(photo)):
+            return dict.fromkeys(self.names, 0.0) | {CLEAN: 1.0}
         probabilities = (self.logits(photo) / self.temperature).softmax(dim=0).tolist()
         return dict(zip(self.names, probabilities, strict=True))
 

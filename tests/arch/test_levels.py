@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 from skimage import data
 
 from mio_cli.arch.levels import LevelEncoder, level_counts, level_gaps
@@ -51,6 +52,29 @@ def test_few_pixels_tell_nothing(dark: np.ndarray) -> None:
 def test_a_smooth_histogram_has_the_code_zero() -> None:
     encoder = LevelEncoder().eval()
     assert not encoder(torch.full((1, 256), 1000.0)).any()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda photo: ImageOps.autocontrast(photo, cutoff=1),
+        lambda photo: ImageEnhance.Brightness(photo).enhance(1.4),
+        lambda photo: ImageEnhance.Contrast(photo).enhance(1.2),
+        lambda photo: photo.point([round(255 * (level / 255) ** 0.6) for level in range(256)] * 3),
+        lambda photo: photo.quantize(256).convert("RGB"),
+    ],
+    ids=["levels", "brightness", "contrast", "gamma", "palette"],
+)
+def test_other_edits_are_no_darkening(edit: Callable[[Image.Image], Image.Image]) -> None:
+    edited = np.array(edit(Image.fromarray(data.coffee())))
+    assert level_gaps(counts_of(edited)).abs().mean() > 0.1, "bars to see there are"
+    assert not LevelEncoder().eval()(counts_of(edited)).any()
+
+
+@pytest.mark.parametrize("gamma", [1.2, 2.0, 3.5])
+def test_a_darkening_is_seen(gamma: float) -> None:
+    dark = np.round(255 * (data.coffee() / 255.0) ** gamma).astype(np.uint8)
+    assert LevelEncoder().eval()(counts_of(dark)).any()
 
 
 def test_half_of_the_samples_go_without_in_training(dark: np.ndarray) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 from skimage.metrics import peak_signal_noise_ratio
 
 from mio_cli.hub.registry import registered
@@ -47,6 +47,24 @@ def test_auto_sees_that_a_noisy_photo_is_dark(mio: Mio, clean: np.ndarray, tmp_p
     assert [each["tasks"] for each in done["passes"]] == [{"noise": 1.0}, {"lowlight": 1.0}]
     restored = load(tmp_path / "evening.restored.png")
     assert abs(float(restored.mean()) - clean.mean()) < 20 < clean.mean() - load(photo).mean()
+
+
+def test_pictures_that_were_edited_are_not_brightened(mio: Mio, clean: np.ndarray, tmp_path: Path) -> None:
+    photo = Image.fromarray(clean)
+    edited = {
+        "levels": ImageOps.autocontrast(photo, cutoff=1),
+        "brighter": ImageEnhance.Brightness(photo).enhance(1.4),
+        "palette": photo.quantize(256),
+        "bilevel": photo.convert("1"),
+        "black": Image.new("RGB", photo.size),
+    }
+    for name, picture in edited.items():
+        picture.save(tmp_path / f"{name}.png")
+    done = mio("restore", tmp_path, "-o", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    for name, picture in edited.items():
+        changed = load(tmp_path / "out" / f"{name}.png").mean() - np.asarray(picture.convert("RGB")).mean()
+        assert abs(changed) < 1, name
 
 
 def test_the_task_and_the_mode_matter(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
