@@ -6,9 +6,8 @@ dark scene may be meant so. Networks that pool over the whole photo can find thi
 Restormer brings low light to 40 dB, which no look at the scene allows, and the local SRResNet to 31); the
 compact networks are given it.
 
-Photos that met noise, JPEG or resizing after the curve have a smooth histogram, which says nothing. Others have
-bars that no darkening leaves: a stretched contrast, another curve, a palette. They say nothing either, for
-what was once darkened would be as bright as it is now after all.
+Photos that met noise, JPEG or resizing after the curve have a smooth histogram, which says nothing. Others
+have bars that no darkening leaves: a stretched contrast, another curve, a palette. They say nothing either.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ _CURVES = 1501
 """Curves that are tried, so many that the true one is hit within a thousandth."""
 
 _ALIKE = 0.5
-"""Correlation from which on a histogram's bars are those of a curve: of dark dev photos all have 0.64 or more, of
-others, tone-edited ones included, none has more than 0.36."""
+"""Correlation from which on a histogram's bars are those of a curve: dark dev photos have 0.64 or more, and
+others, tone-edited ones included, at most 0.36."""
 
 
 def level_counts(photo: Tensor) -> Tensor:
@@ -64,7 +63,7 @@ def curve_gaps() -> Tensor:
 
 
 class LevelEncoder(nn.Module):
-    """Counts of levels B×256 → B×64, zero for a histogram that no darkening curve has left: there are no biases.
+    """Counts of levels B×256 → B×64, zero for what no darkening has left: there are no biases.
 
     In training half of the samples are taken for smooth, so that a network learns to do without: most photos
     that users have went through JPEG.

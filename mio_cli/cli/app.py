@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from mio_cli.cli import classify, data, demo, doctor, models, recipes, restore, train
 from mio_cli.cli import eval as eval_command
 from mio_cli.cli.output import error_console, print_error
-from mio_cli.core.errors import EXIT_INTERRUPTED, EXIT_NOTHING_WORKED, NO_SPACE, MioError
+from mio_cli.core.errors import EXIT_INTERRUPTED, NO_SPACE, MioError
 
 
 class _Mio(TyperGroup):
@@ -81,11 +81,17 @@ def main() -> None:
         print_error(error, debug="--debug" in sys.argv)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if error.errno in NO_SPACE:
+            sys.stdout = None  # its buffer could not be written either, and Python would say so once more
+            hint = "free some space"
+        elif error.filename:
+            hint = "name one that exists and that you may use"
+        else:
             raise
-        sys.stdout = None  # its buffer could not be written either, and Python would say so once more
-        print_error(MioError(f"cannot write: {error.strerror}", hint="free some space"))
-        sys.exit(EXIT_NOTHING_WORKED)
+        problem = MioError(f"{error.filename or 'cannot write'}: {error.strerror}", hint=hint)
+        problem.__cause__ = error
+        print_error(problem, debug="--debug" in sys.argv)
+        sys.exit(problem.exit_code)
 
 
 def _as_path(word: str) -> str:

@@ -230,7 +230,8 @@ class TaskClassifier:
 
         What has two levels at most, such as a scanned page in black and white, is no photo, and clean.
         """
-        if CLEAN in self.names and all(np.isin(crop, (crop.min(), crop.max())).all() for crop in _crops(photo)):
+        two_levels = (np.isin(crop, (crop.min(), crop.max())).all() for crop in _crops(photo))
+        if CLEAN in self.names and all(two_levels):
             return dict.fromkeys(self.names, 0.0) | {CLEAN: 1.0}
         probabilities = (self.logits(photo) / self.temperature).softmax(dim=0).tolist()
         return dict(zip(self.names, probabilities, strict=True))
