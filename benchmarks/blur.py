@@ -73,7 +73,7 @@ def main(folder: Path, model: str) -> None:
             seen = np.round(cv2.filter2D(sharp, -1, kernel[0].numpy()) * 255)[CUT:-CUT, CUT:-CUT] / 255
             clean = sharp[CUT:-CUT, CUT:-CUT]
             x = torch.from_numpy(seen.astype(np.float32)).permute(2, 0, 1)[None]
-            code, _, read = net.prompt(x, blur)
+            code, _, read, _ = net.prompt(x, blur)
             numbers_of_camera = torch.tensor([camera or (0.0,) * 7])
             restored = (
                 told(numbers)(x, torch.zeros(1, 1), numbers_of_camera),

@@ -24,7 +24,7 @@ class Classifier(nn.Module):
     def __init__(self, config: ClassifierConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or ClassifierConfig()
-        self.spec = ModelSpec(minimum=9, statistics="global")
+        self.spec = ModelSpec(minimum=9)
         width = config.width
         self.body = nn.Sequential(
             nn.Conv2d(3, width, 3, stride=3),

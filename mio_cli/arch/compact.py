@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mio_cli.arch.haze import HazeRemoval
-from mio_cli.arch.inverse_blur import MARGIN, InverseBlur
+from mio_cli.arch.inverse_blur import InverseBlur
 from mio_cli.arch.kernels import KernelChoice, MixedConv2d
 from mio_cli.arch.layers import ResidualBlock, variance_keeping, zeroed
 from mio_cli.arch.prompts import CODE_FEATURES, PromptCode, PromptEncoder, PromptInjection
@@ -101,7 +101,7 @@ class CompactUNet(nn.Module):
         widths, levels = config.widths, len(config.encoder)
         if not len(widths) - 1 == levels == len(config.decoder):
             raise ValueError("widths need one entry more than encoder and decoder, which are as long")
-        self.spec = ModelSpec(multiple=2**levels, minimum=2**levels, halo=self._halo(config))
+        self.spec = ModelSpec(multiple=2**levels, minimum=2**levels)
 
         if config.kernels and not config.prompt:
             raise ValueError("kernels are chosen by the prompt, and there is none")
@@ -153,15 +153,6 @@ class CompactUNet(nn.Module):
     def _reads_steps(config: CompactConfig) -> bool:
         known = not config.kernels or Task.JPEG in config.kernels
         return known and config.prompt in ("adaptive", "both")
-
-    @staticmethod
-    def _halo(config: CompactConfig) -> int:
-        """Half the receptive field: two pixels a block at its scale, plus intro, ending, resampling and the
-        inverse blur, whose filter fades away instead of ending."""
-        levels = len(config.encoder)
-        blocks = sum(2 * 2**i * (config.encoder[i] + config.decoder[i]) for i in range(levels))
-        around = MARGIN if config.prompt else 0
-        return around + 2 + blocks + 2 * 2**levels * config.middle + 2 * (2**levels - 1)
 
     def forward(self, x: Tensor, prompt: Tensor | PromptCode | None = None) -> Tensor:
         """Restore ``x``; ``prompt`` as in :meth:`mio_cli.arch.prompts.PromptEncoder.forward`."""

@@ -46,7 +46,7 @@ class CompactClassifier(nn.Module):
     def __init__(self, config: CompactClassifierConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or CompactClassifierConfig()
-        self.spec = ModelSpec(minimum=1, statistics="global")
+        self.spec = ModelSpec(minimum=1)
         layers: list[nn.Module] = []
         for before, width in zip((3, *config.widths), config.widths, strict=False):
             conv = nn.Conv2d(before, width, 3, stride=1 if before == 3 else 2, padding=1, bias=False)

@@ -76,7 +76,7 @@ class NAFNet(nn.Module):
         widths = [config.width * 2**stage for stage in range(stages + 1)]
         # The channel attention pools over all pixels. 32 is the usual overlap of tiles.
         minimum = max(2**stages, SMALLEST_PHOTO) if config.prompt else 2**stages
-        self.spec = ModelSpec(multiple=2**stages, minimum=minimum, halo=32, statistics="global", bf16=False)
+        self.spec = ModelSpec(multiple=2**stages, minimum=minimum)
 
         self.intro = nn.Conv2d(config.img_channel, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(map(_blocks, widths[:stages], config.enc_blk_nums))

@@ -143,7 +143,7 @@ class Restormer(nn.Module):
         super().__init__()
         self.config = config = config or RestormerConfig()
         # The attention pools over all pixels. 32 is the overlap of the authors' tiles.
-        self.spec = ModelSpec(multiple=8, minimum=8, halo=32, statistics="global", bf16=False)
+        self.spec = ModelSpec(multiple=8, minimum=8)
         dim, bias = config.dim, config.bias
         latent_channels = latent_channels or 8 * dim
 

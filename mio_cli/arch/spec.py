@@ -1,4 +1,4 @@
-"""What callers must know of a network to run it: sizes, precision, and how far it looks."""
+"""What callers must know of a network to run it: sizes and precision."""
 
 from __future__ import annotations
 
@@ -17,20 +17,13 @@ class ModelSpec:
         multiple: height and width of an input must be multiples of this.
         minimum: smallest legal height and width, in pixels.
         square: whether height and width must be equal.
-        halo: pixels from a tile's border whose result still depends on what lies outside the tile
-            (half the receptive field, or the distance after which the dependence is below 1/255).
-        statistics: ``"local"`` if, given its prompt code, an output pixel depends on a neighbourhood
-            only; ``"global"`` if the network itself pools over the whole input.
-        fp16, bf16: whether inference in that precision stays within 1/255 of fp32.
+        fp16: whether inference in that precision stays within 1/255 of fp32.
     """
 
     multiple: int = 1
     minimum: int = 1
     square: bool = False
-    halo: int = 32
-    statistics: Literal["local", "global"] = "local"
     fp16: bool = True
-    bf16: bool = True
 
     def check(self, height: int, width: int) -> None:
         """Raise ``ValueError`` with the rule if ``height × width`` is not a legal input size."""

@@ -44,7 +44,7 @@ class SRResNet(nn.Module):
         width = config.num_feat
         # Three convolutions around the body and two in each block.
         minimum = SMALLEST_PHOTO if config.prompt else 1
-        self.spec = ModelSpec(minimum=minimum, halo=3 + 2 * config.num_block, bf16=False)
+        self.spec = ModelSpec(minimum=minimum)
 
         self.prompt = PromptEncoder(config.prompt) if config.prompt else None
         self.conv_first = nn.Conv2d(3, width, 3, padding=1)

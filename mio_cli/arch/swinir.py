@@ -119,7 +119,7 @@ class SwinIR(nn.Module):
         minimum = max(window, SMALLEST_PHOTO) if config.prompt else window
         # Half precision was measured on networks that work on 0..1.
         fp16 = config.img_range == 1
-        self.spec = ModelSpec(multiple=window, minimum=minimum, halo=32, fp16=fp16, bf16=False)
+        self.spec = ModelSpec(multiple=window, minimum=minimum, fp16=fp16)
         mean = torch.zeros(1) if grey else torch.tensor(MEAN_RGB)
         self.register_buffer("mean", mean[None, :, None, None], persistent=False)
 

@@ -136,7 +136,7 @@ class Uformer(nn.Module):
         super().__init__()
         self.config = config = config or UformerConfig()
         multiple = max(2**level * config.window(level) for level in range(LEVELS + 1))
-        self.spec = ModelSpec(multiple=multiple, minimum=multiple, square=True, halo=32, bf16=False)
+        self.spec = ModelSpec(multiple=multiple, minimum=multiple, square=True)
         encoder = [config.embed_dim * 2**level for level in range(LEVELS + 1)]
         decoder = [2 * width for width in reversed(encoder[:LEVELS])]
 
