@@ -272,7 +272,11 @@ class Trainer:
 
     def _wrapped(self) -> nn.Module:
         net: nn.Module = torch.compile(self.net) if self.recipe.optim.compile else self.net  # type: ignore[assignment]
-        return DistributedDataParallel(net) if self.world > 1 else net
+        if self.world == 1:
+            return net
+        # A constraint has gradients only where a batch has JPEGs, and looking for what has none takes time.
+        sometimes_unused = getattr(self.net.config, "constraint", False)
+        return DistributedDataParallel(net, find_unused_parameters=sometimes_unused)
 
     def _batches(self, patches: Patches) -> Generator[Batch]:
         """Shards of this process in order, from the present iteration on."""

@@ -31,6 +31,30 @@ period = 13
 final_periods = 2
 """
 
+JPEGS = """
+name = "jpegs"
+[model]
+arch = "compact"
+prompt = "adaptive"
+[model.size]
+widths = [4, 4, 8, 8]
+encoder = [1, 1, 1]
+middle = 1
+decoder = [1, 1, 1]
+kernels = ["jpeg"]
+constraint = true
+[data]
+patch = 64
+batch = 2
+shard = 1
+[curriculum]
+kind = "sequential"
+sequence = "NJ"
+period = 2
+final_periods = 3
+"""
+"""One shard of a batch is noisy and one is a JPEG, once the latter is in."""
+
 
 def one_thread() -> dict[str, str]:
     """The environment as fixtures have set it, with one thread a process."""

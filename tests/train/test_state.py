@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.train.loop import Trainer
-from tests.train.runs import RECIPE, command, one_thread, run, weights
+from tests.train.runs import JPEGS, RECIPE, command, one_thread, run, weights
 
 
 def same(one: Path, other: Path) -> bool:
@@ -76,6 +76,20 @@ def test_two_processes_train_what_one_does(
         torch.testing.assert_close(actual[name], expected[name], rtol=1e-3, atol=1e-5)
     alone, shared = (json.loads((run / "summary.json").read_text())["loss"] for run in (whole, two))
     assert shared == pytest.approx(alone, rel=1e-3)
+
+
+def test_processes_share_a_batch_of_which_only_one_sees_jpegs(photos: Path, tmp_path: Path) -> None:
+    """What holds a network to its JPEGs has no gradients where there are none."""
+    recipe = tmp_path / "jpegs.toml"
+    recipe.write_text(JPEGS)
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        finished = run("--recipe", recipe, "--data", photos, "-o", out, processes=processes)
+        assert finished.returncode == 0, finished.stderr
+    alone, shared = (weights(tmp_path / folder) for folder in "12")
+    assert any(name.startswith("optim.") for name in alone)
+    for name, value in alone.items():
+        torch.testing.assert_close(shared[name], value, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
