@@ -19,7 +19,7 @@ from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.train.ahead import made_ahead
 from mio_cli.train.cache import PhotoCache
-from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches
+from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches, scene_of
 from mio_cli.train.sources import open_patches
 
 CPU = torch.device("cpu")
@@ -256,6 +256,17 @@ def test_a_tile_lies_where_its_place_says_in_the_whole_scene(
     assert (lowest <= mean + 2 / 255).all() and (mean <= highest + 2 / 255).all()  # noqa: PT018
     elsewhere = window(mean, batch.place.roll(1, dims=0), 64, 64)
     assert (elsewhere - batch.degraded).abs().mean() > 0.04
+
+
+def test_a_scene_has_the_lowest_and_highest_of_each_pixels_area() -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (90, 110, 3), dtype=np.uint8)
+    top, left, high, wide = 3, 5, 71, 100
+    _, lowest, highest = scene_of(photo, (top, left, high, wide), 32)
+    for row, column in np.ndindex(32, 32):
+        first, last = (np.array([row + more, column + more]) * (high, wide) // 32 for more in (0, 1))
+        area = photo[top:, left:][first[0] : last[0], first[1] : last[1]]
+        assert lowest[:, row, column].tolist() == area.min(axis=(0, 1)).tolist()
+        assert highest[:, row, column].tolist() == area.max(axis=(0, 1)).tolist()
 
 
 def test_a_task_with_a_double_share_comes_twice_as_often(photos: Path) -> None:
