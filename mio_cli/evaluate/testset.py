@@ -7,11 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from mio_cli.core.errors import PhotoError
+from mio_cli.core.errors import DataError, PhotoError
 from mio_cli.core.picture import Pixels
 from mio_cli.core.tasks import Task
 from mio_cli.degrade import Form, Parameters, Severity, degrade, draw
@@ -37,15 +38,33 @@ def read_truth(path: Path) -> Pixels:
     return photo.rgb
 
 
+def depth_map_of(photo: Path) -> Path | None:
+    """The depth map beside a photo, 0 near and 255 far: ``depth/<stem>.png`` or else ``.jpg``, if there."""
+    paths = (photo.parent / "depth" / (photo.stem + suffix) for suffix in (".png", ".jpg"))
+    return next((path for path in paths if path.exists()), None)
+
+
+def depth_levels(photo: Path) -> npt.NDArray[np.uint8] | None:
+    """The depth map beside a photo, uint8 H×W at a size of its own, or ``None`` if there is none.
+
+    Raises:
+        DataError: it cannot be read. Made-up depth in its place would go unnoticed.
+    """
+    path = depth_map_of(photo)
+    if path is None:
+        return None
+    levels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if levels is None:
+        raise DataError(
+            f"the depth map {path} cannot be read", hint="replace it, or delete it for made-up depth"
+        )
+    return levels.astype(np.uint8, copy=False)
+
+
 def read_depth(photo: Path) -> np.ndarray | None:
-    """The depth map ``depth/<stem>.png`` or ``.jpg`` beside a photo, float32 in [0, 1], or ``None``."""
-    for suffix in (".png", ".jpg"):
-        path = photo.parent / "depth" / (photo.stem + suffix)
-        if path.exists():
-            depth = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-            if depth is not None:
-                return (depth / max(depth.max(), 1)).astype(np.float32)
-    return None
+    """:func:`depth_levels` as float32, the farthest at 1."""
+    levels = depth_levels(photo)
+    return None if levels is None else (levels / max(levels.max(), 1)).astype(np.float32)
 
 
 def _generator(*words: object) -> Generator:

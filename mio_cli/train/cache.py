@@ -9,14 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from mio_cli.core.errors import DataError, PhotoError
 from mio_cli.core.paths import atomic_path, cache_dir, remove_stale_temporaries
+from mio_cli.evaluate.testset import depth_levels, depth_map_of
 from mio_cli.io import photos_in, read_picture
 
-DECODING = 2
+DECODING = 3
 """Of photos as they are kept: another number makes the files of older versions void."""
 
 
@@ -39,22 +39,16 @@ def listed_photos(source: Path) -> list[Path]:
 
 
 def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None] | None:
-    """RGB uint8 H×W×3 and the depth map uint8 (or none) of one photo; ``None`` if it cannot be read."""
+    """RGB uint8 H×W×3 and the depth map uint8 (or none) of one photo; ``None`` if it cannot be read.
+
+    Raises:
+        DataError: its depth map cannot be read.
+    """
     try:
         photo = np.rint(read_picture(path).rgb * 255).astype(np.uint8)
     except PhotoError:
         return None
-    depth_path = _depth_of(path)
-    return photo, None if depth_path is None else cv2.imread(str(depth_path), cv2.IMREAD_GRAYSCALE)
-
-
-def _depth_of(photo: Path) -> Path | None:
-    """``depth/<stem>.jpg`` or ``.png`` beside a photo: its depth map, 0 near and 255 far."""
-    for suffix in (".jpg", ".png"):
-        path = photo.parent / "depth" / (photo.stem + suffix)
-        if path.exists():
-            return path
-    return None
+    return photo, depth_levels(path)
 
 
 Entry = tuple[int, list[int]]
@@ -64,7 +58,7 @@ Entry = tuple[int, list[int]]
 def _digest(paths: Sequence[Path]) -> str:
     facts: list[tuple[str, int, int]] = []
     for path in paths:
-        for file in filter(None, (path, _depth_of(path))):
+        for file in filter(None, (path, depth_map_of(path))):
             # What a list names may not exist; it is reported like an unreadable photo.
             size, date = (file.stat().st_size, file.stat().st_mtime_ns) if file.exists() else (0, 0)
             facts.append((str(file.resolve()), size, date))
@@ -116,7 +110,7 @@ class PhotoCache:
         skipped: photos left out because they are unreadable or too small.
 
     Raises:
-        DataError: no photo is left.
+        DataError: no photo is left, or a depth map cannot be read.
     """
 
     def __init__(self, sources: Iterable[Path], minimum: int = 1) -> None:

@@ -17,6 +17,7 @@ from mio_cli.arch.haze import window
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.evaluate.testset import read_depth
 from mio_cli.train.ahead import made_ahead
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches, scene_of
@@ -102,6 +103,22 @@ def test_haze_follows_a_depth_map_beside_the_photo(tmp_path: Path) -> None:
     changed = [(photo - 60 / 255).abs() < 0.01 for photo in patches(0, 0, [Task.HAZE]).degraded]
     assert all(0.45 < unchanged.float().mean() < 0.55 for unchanged in changed)
     assert (without - 60 / 255).abs().min() > 0.001
+
+
+def test_training_and_evaluation_take_the_same_depth_map(tmp_path: Path) -> None:
+    """Also where there are two; and none that is damaged is passed over."""
+    photo, folder = tmp_path / "grey.png", tmp_path / "depth"
+    folder.mkdir()
+    Image.new("RGB", (64, 64), (60, 60, 60)).save(photo)
+    Image.linear_gradient("L").save(folder / "grey.png")
+    Image.radial_gradient("L").save(folder / "grey.jpg")
+    trained, evaluated = PhotoCache([tmp_path]).depth(0), read_depth(photo)
+    assert trained is not None
+    np.testing.assert_allclose(trained / 255, evaluated, atol=1e-6)
+    (folder / "grey.png").write_bytes(b"no picture")
+    for read in (lambda: PhotoCache([tmp_path]), lambda: read_depth(photo)):
+        with pytest.raises(DataError, match=r"depth/grey.png cannot be read; .*delete it"):
+            read()
 
 
 @pytest.fixture
