@@ -13,7 +13,13 @@ from mio_cli.evaluate.methods import AUTO, CLASSIFIED, Attempt, Method
 from mio_cli.evaluate.metrics import Metric
 from mio_cli.evaluate.sets import EvalSet, Sample
 from mio_cli.evaluate.store import DEGRADED, Failure, Result, Store, key_of, photos_digest
+from mio_cli.infer import auto
 from mio_cli.infer.auto import TaskClassifier
+
+
+def _rules() -> str:
+    """By which auto decides: the constants of its module, above all its thresholds."""
+    return repr(sorted((name, value) for name, value in vars(auto).items() if name.isupper()))
 
 
 @dataclass
@@ -141,7 +147,8 @@ class Evaluation:
 
     def _key(self, photo: str, tasks: Sequence[Task], method: Method, mode: str) -> str:
         asked = self.classifier_digest if mode in (CLASSIFIED, AUTO) else ""
-        return key_of(photo, ",".join(tasks), method.digest, mode, asked)
+        rules = [_rules()] if mode == AUTO else []
+        return key_of(photo, ",".join(tasks), method.digest, mode, asked, *rules)
 
     def _measurable(self, outcome: Outcome) -> set[str]:
         has_truth = outcome.truth is not None

@@ -64,7 +64,7 @@ def photos_digest(seen: Pixels, truth: Pixels | None) -> str:
 
 
 def key_of(*parts: str) -> str:
-    """What a result is filed under: everything that could change it."""
+    """What a result is filed under: all that could change it, but for changes in the code of mio."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -214,6 +214,26 @@ def test_the_classifier_counts_for_modes_that_ask_it(photos: Path, explicit: Pat
     ]
 
 
+def test_auto_is_computed_anew_when_it_decides_by_other_thresholds(
+    photos: Path, explicit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = [each for each in find_sets(photos, ("in-dis",))[0] if each.task is Task.NOISE]
+
+    def done() -> dict[str, str]:
+        [outcome] = run(sets, explicit, folder=tmp_path)
+        return {result.mode: result.done for result in outcome.results}
+
+    before = done()
+    monkeypatch.setattr("mio_cli.infer.auto.LEAVE_ALONE", 0.0)
+    after = done()
+    assert before["auto"] == "noise"
+    assert "left alone" in after.pop("auto")
+    assert after.items() < before.items()
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == len(before) + 1, (
+        "the others are known"
+    )
+
+
 def test_the_same_photos_with_another_task_are_another_result(
     noisy: np.ndarray, clean: np.ndarray, explicit: Path, tmp_path: Path
 ) -> None:
