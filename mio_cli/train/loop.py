@@ -35,7 +35,7 @@ from mio_cli.train.progress import Outcome, Progress, Window
 from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_settings
 from mio_cli.train.schedule import learning_rate, period_at
 from mio_cli.train.sources import open_patches
-from mio_cli.train.state import STATE, read_state, save_batch, save_state
+from mio_cli.train.state import STATE, Facts, read_state, save_batch, save_state
 from mio_cli.train.validation import Validation
 
 LOG_EVERY = 50
@@ -157,17 +157,16 @@ class Trainer:
         """
         state = read_state(self.run)
         facts, optimizer = state.facts, self.recipe.optim.optimizer
-        if facts["recipe"] != self.recipe.name:
-            raise UsageError(f"{self.run} trained '{facts['recipe']}', not '{self.recipe.name}'")
-        if (before := facts.get("optimizer", optimizer)) != optimizer:
+        if facts.recipe != self.recipe.name:
+            raise UsageError(f"{self.run} trained '{facts.recipe}', not '{self.recipe.name}'")
+        if (before := facts.optimizer or optimizer) != optimizer:
             raise UsageError(
                 f"{self.run} was trained with {before}, whose moments are of no use to {optimizer}",
                 hint="leave out --set optim.optimizer",
             )
         state.restore(self.net, self.ema, self.optimizer)
-        self.iteration, self.seed = facts["iteration"], facts["seed"]
-        self.seconds, self.scores = facts.get("seconds", 0.0), facts.get("validation", {})
-        self.loss = facts.get("loss")
+        self.iteration, self.seed, self.seconds = facts.iteration, facts.seed, facts.seconds
+        self.loss, self.scores = facts.loss, facts.validation
 
     def save(self) -> None:
         """Write a checkpoint and, from the averaged weights, the model folder; the first process does.
@@ -177,9 +176,10 @@ class Trainer:
         """
         if self.rank:
             return
-        facts = {"iteration": self.iteration, "seed": self.seed, "recipe": self.recipe.name,
-                 "optimizer": self.recipe.optim.optimizer, "seconds": self.seconds, "loss": self.loss,
-                 "validation": self.scores}  # fmt: skip
+        facts = Facts(
+            self.iteration, self.seed, self.recipe.name, self.recipe.optim.optimizer,
+            self.seconds, self.loss, self.scores,
+        )  # fmt: skip
         try:
             save_state(self.run, self.net, self.ema, self.optimizer, facts)
             save_model(

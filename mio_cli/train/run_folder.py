@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
 from mio_cli.core.cookbook import recipe_text
 from mio_cli.core.errors import DataError, UsageError
@@ -16,6 +18,21 @@ from mio_cli.core.recipe import Recipe
 
 RECIPE, SETTINGS, SUMMARY = "recipe.toml", "run.json", "summary.json"
 LOG, VALIDATION_LOG, SAMPLES = "log.jsonl", "validation.jsonl", "samples.png"
+
+T = TypeVar("T")
+
+
+def facts_of(kind: type[T], text: str | bytes) -> T:
+    """A dataclass of JSON.
+
+    Raises:
+        ValueError: a field is missing or of another type; the message names it, in one line.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(": ".join([*map(str, first["loc"]), first["msg"]])) from None
 
 
 @dataclass(frozen=True)
@@ -31,9 +48,9 @@ class Settings:
     """
 
     data: tuple[Path, ...]
-    seed: int = 0
+    seed: NonNegativeInt = 0
     val: Path | None = None
-    val_every: int = 1000
+    val_every: PositiveInt = 1000
     tensorboard: bool = False
 
 
@@ -83,12 +100,10 @@ def change_settings(
 def _kept(path: Path) -> Settings | None:
     """``None`` in a folder without settings, which an older version of mio wrote."""
     try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        paths = {"data": tuple(map(Path, facts["data"])), "val": facts["val"] and Path(facts["val"])}
-        return Settings(**facts | paths)
+        return facts_of(Settings, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except ValueError as error:
         raise DataError(f"{path} is damaged: {error}", hint="delete it and give --data again") from None
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import torch
+from pydantic import NonNegativeInt
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,12 +16,35 @@ from torch import Tensor, nn
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.train.data import Batch
+from mio_cli.train.run_folder import facts_of
 
 STATE = "state.safetensors"
 
 
+@dataclass(frozen=True)
+class Facts:
+    """How far a run is.
+
+    Attributes:
+        iteration: how many are done.
+        seed: of weights and patches.
+        recipe, optimizer: their names; older versions of mio kept no optimizer.
+        seconds: that it took so far.
+        loss: of the last iteration, if any.
+        validation: the last scores by name.
+    """
+
+    iteration: NonNegativeInt
+    seed: NonNegativeInt
+    recipe: str
+    optimizer: str | None = None
+    seconds: float = 0.0
+    loss: float | None = None
+    validation: dict[str, float] = field(default_factory=dict)
+
+
 def save_state(
-    folder: Path, net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, facts: dict[str, Any]
+    folder: Path, net: nn.Module, ema: nn.Module, optimizer: torch.optim.Optimizer, facts: Facts
 ) -> None:
     """Write weights, averaged weights, optimizer moments and ``facts`` (as JSON) to one file."""
     tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
@@ -30,12 +53,12 @@ def save_state(
         tensors |= {f"optim.{index}.{name}": value for name, value in moments.items()}
     contiguous = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     with atomic_path(folder / STATE) as temporary:
-        save_file(contiguous, temporary, metadata={"facts": json.dumps(facts)})
+        save_file(contiguous, temporary, metadata={"facts": json.dumps(asdict(facts))})
 
 
 def save_batch(folder: Path, batch: Batch, iteration: int, shard: int) -> Path:
     """Keep a batch for inspection: its tensors by name, photos in [0, 1]; returns the file."""
-    named = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    named = {each.name: getattr(batch, each.name) for each in fields(batch)}
     tensors = {name: value.cpu().contiguous() for name, value in named.items() if value is not None}
     path = folder / f"not-finite-{iteration + 1}-{shard}.safetensors"
     with atomic_path(path) as temporary:
@@ -47,7 +70,7 @@ def save_batch(folder: Path, batch: Batch, iteration: int, shard: int) -> Path:
 class State:
     """What :func:`save_state` wrote: the facts, weights, averaged weights, and moments by parameter."""
 
-    facts: dict[str, Any]
+    facts: Facts
     net: Mapping[str, Tensor]
     ema: Mapping[str, Tensor]
     moments: Mapping[int, dict[str, Tensor]]
@@ -85,7 +108,7 @@ def read_state(folder: Path) -> State:
         raise DataError(f"{path} does not exist", hint="name the folder of a run that has saved a checkpoint")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads(file.metadata()["facts"])
+            facts = facts_of(Facts, file.metadata()["facts"])
             groups: dict[str, dict[str, Tensor]] = {"net": {}, "ema": {}, "optim": {}}
             for name in file.keys():  # noqa: SIM118 - no mapping, only a handle
                 group, key = name.split(".", 1)

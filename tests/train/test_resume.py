@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
-from tests.train.runs import run
+from tests.train.runs import run, weights
 
 TINY = "--recipe", "compact-M", "--profile", "smoke", "--set", "curriculum.final_period=1"
 
@@ -57,6 +59,25 @@ def test_a_damaged_state_is_named(finished: Path, tmp_path: Path) -> None:
     refused(
         run("--resume", damaged), 1, "state.safetensors is damaged", "start a new run", f"--model {damaged}"
     )
+
+
+@pytest.mark.parametrize(
+    "facts", ['{"iteration": 3}', "[1]", '{"iteration": -1, "seed": 0, "recipe": "compact-M"}']
+)
+def test_facts_of_a_state_that_are_none_are_named(finished: Path, tmp_path: Path, facts: str) -> None:
+    damaged = shutil.copytree(finished, tmp_path / "run")
+    save_file(weights(damaged), damaged / "state.safetensors", metadata={"facts": facts})
+    refused(run("--resume", damaged), 1, "state.safetensors is damaged", "start a new run")
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", "a"), ("val_every", 0), ("data", None)])
+def test_settings_of_a_run_that_are_none_are_named(
+    finished: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    damaged = shutil.copytree(finished, tmp_path / "run")
+    settings = json.loads((damaged / "run.json").read_text())
+    (damaged / "run.json").write_text(json.dumps(settings | {key: value}))
+    refused(run("--resume", damaged), 1, f"run.json is damaged: {key}", "give --data again")
 
 
 def test_resuming_a_finished_run_keeps_its_summary_and_clears_up(finished: Path) -> None:
