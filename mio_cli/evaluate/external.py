@@ -24,6 +24,19 @@ COMMAND = "command"
 """The only mode of a program."""
 
 
+def words_of(command: str, *, windows: bool = os.name == "nt") -> list[str]:
+    """Split as a shell does; on Windows a backslash belongs to a path.
+
+    Raises:
+        ValueError: a quote is left open.
+    """
+    lexer = shlex.shlex(command, posix=True)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    if windows:
+        lexer.escape = ""
+    return list(lexer)
+
+
 class CommandMethod:
     """A program that is run once for each photo, without a shell.
 
@@ -39,7 +52,7 @@ class CommandMethod:
 
     def __init__(self, command: str, *, name: str = "") -> None:
         try:
-            self.words = shlex.split(command)
+            self.words = words_of(command)
         except ValueError as error:
             raise UsageError(f"cannot read --command '{command}': {error}", hint="check its quotes") from None
         if not all(any(place in word for word in self.words) for place in ("{in}", "{out}")):

@@ -10,7 +10,7 @@ import pytest
 
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.tasks import Task
-from mio_cli.evaluate.external import CommandMethod
+from mio_cli.evaluate.external import CommandMethod, words_of
 from mio_cli.evaluate.methods import Attempt
 
 PYTHON = f"{sys.executable} -I"
@@ -81,3 +81,9 @@ def test_a_command_needs_its_places() -> None:
         CommandMethod("tool {in}")
     with pytest.raises(UsageError, match="check its quotes"):
         CommandMethod("tool '{in} {out}")
+
+
+def test_windows_paths_keep_their_backslashes() -> None:
+    command = r"""C:\tools\mio.exe --as="C:\my photos" '{in}' {out}"""
+    assert words_of(command, windows=True) == [r"C:\tools\mio.exe", r"--as=C:\my photos", "{in}", "{out}"]
+    assert words_of(r"my\ tool {in}", windows=False) == ["my tool", "{in}"]
