@@ -14,7 +14,7 @@ from torch import nn
 from mio_cli.core.errors import DataError, PhotoError
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form
-from mio_cli.evaluate.metrics import psnr, to_8bit
+from mio_cli.evaluate.metrics import CAP, psnr, to_8bit
 from mio_cli.evaluate.testset import degrade_photo, read_depth, read_truth
 from mio_cli.infer.engine import Engine
 from mio_cli.infer.transfer import to_tensor
@@ -22,9 +22,6 @@ from mio_cli.io import photos_in
 
 SIDE = 256
 """Height and width of the middle of a photo that is looked at."""
-
-CAP = 60.0
-"""Decibels that count for a photo left exactly as it was."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,10 @@ class Validation:
             except PhotoError:
                 self.skipped.append(str(path))
                 continue
+            middle = _middle(truth)
             for task in self._tasks:
                 seen = degrade_photo(truth, path.stem, task, form=self._form, depth=depth)
-                found.append(Sample(task, _middle(seen), _middle(truth)))
+                found.append(Sample(task, _middle(seen), middle))
         if not found:
             raise DataError(
                 f"no photo of {len(self._photos)} held out can be used: unreadable or too small",
