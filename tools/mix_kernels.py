@@ -31,6 +31,7 @@ from mio_cli.arch import build_model
 from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.kernels import KernelChoice, MixedConv2d
 from mio_cli.core.cookbook import load_recipe
+from mio_cli.core.errors import UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.hub.folder import load_model, save_model
 from mio_cli.train.data import Batch
@@ -67,10 +68,16 @@ def convolutions(net: CompactUNet) -> Iterator[tuple[str, MixedConv2d]]:
 
 
 def alone(net: CompactUNet, task: Task) -> CompactUNet:
-    """The network of one task: its kernel, if there is one, added to the common one, for good."""
+    """The network of one task: its kernel, if there are any, added to the common one, for good.
+
+    Raises:
+        UsageError: the network has kernels, but none of this task.
+    """
     single = of_size(net, kernels=(), constraint=task is Task.JPEG)
     if not net.config.kernels:
         return single
+    if task not in net.config.kernels:
+        raise UsageError(f"no kernel is of {task}", hint=f"choose from {', '.join(net.config.kernels)}")
     index = net.config.kernels.index(task)
     plain = dict(single.named_modules())
     for name, conv in convolutions(net):
@@ -156,7 +163,10 @@ def main() -> None:
     net = cast(CompactUNet, load_model(options.start))
     runs = {Task(task): run for task, run in (pair.split("=", 1) for pair in options.runs)}
     if options.alone:
-        net = alone(net, options.alone)
+        try:
+            net = alone(net, options.alone)
+        except UsageError as error:
+            parser.error(str(error))
     elif net.config.kernels:
         net = of_size(net, constraint=net.config.constraint or Task.JPEG in runs)
         put(net, runs)

@@ -11,6 +11,7 @@ from torch import nn
 
 from mio_cli.arch import build_model
 from mio_cli.core.cookbook import load_recipe
+from mio_cli.core.errors import UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import degrade
 from mio_cli.hub.folder import load_model, save_model
@@ -87,6 +88,12 @@ def test_a_task_taken_out_trained_and_put_back_changes_no_other(tmp_path: Path) 
     torch.testing.assert_close(common, before[2])
     with torch.no_grad():
         torch.testing.assert_close(jpeg, run(x), atol=1e-5, rtol=1e-5)
+
+
+def test_a_task_without_a_kernel_cannot_be_taken_out() -> None:
+    net = build_model("compact", **TINY, kernels=("noise", "jpeg"))
+    with pytest.raises(UsageError, match="no kernel is of haze; choose from noise, jpeg"):
+        alone(net, Task.HAZE)
 
 
 def test_the_constraint_comes_with_the_kernel_of_jpeg(tmp_path: Path) -> None:

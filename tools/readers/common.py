@@ -34,6 +34,9 @@ UNSEEN = 1e-6
 LOOK = 384
 """Side in pixels of what a code is taken from. Histograms are taken from all that there is."""
 
+SMALLEST = 200
+"""Side in pixels of the smallest part of a photo that is looked at."""
+
 
 def run(
     script: str,
@@ -70,12 +73,18 @@ def between(low: float, high: float, generator: Generator) -> float:
 
 
 def parts(cache: PhotoCache, count: int, side: tuple[int, int], generator: Generator) -> Iterator[Tensor]:
-    """Random parts of photos, of so many pixels at most, every other reduced: 1×3×h×w in [0, 1]."""
+    """Random parts of photos, of so many pixels at most, every other reduced: 1×3×h×w in [0, 1].
+
+    Raises:
+        SystemExit: no photo is large enough for one.
+    """
+    if all(min(cache.photo(index).shape[:2]) < SMALLEST for index in range(len(cache))):
+        raise SystemExit(f"all photos have a side below {SMALLEST} pixels: name larger ones with --data")
     while count:
         photo = cache.photo(integers(generator, len(cache))[0])
         factor = (1.0, 1.0, 0.75, 0.5)[integers(generator, 4)[0]]
         high, wide = (min(int(most / factor), have) for most, have in zip(side, photo.shape, strict=False))
-        if min(high, wide) * factor < 200:
+        if min(high, wide) * factor < SMALLEST:
             continue
         top, left = integers(generator, photo.shape[0] - high + 1, photo.shape[1] - wide + 1)
         part = photo[top : top + high, left : left + wide]
