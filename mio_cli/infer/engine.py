@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from mio_cli.arch.prompts import PromptCode, PromptEncoder
+from mio_cli.arch.quantisation import BLOCK
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import MioError, UsageError, out_of_memory
 from mio_cli.core.tasks import Task
+from mio_cli.infer.grid import block_grid
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, takes_task, task_prompt
 from mio_cli.infer.survey import camera_blur_of, overview_of, survey
@@ -37,6 +39,9 @@ HALO = 48
 but what lies farther away changes hardly a pixel by a grey level. Beside the untiled result, tiles of 256
 differ by 0.03 levels on average and 7 at most in blurred photos, whose sharpening a small tile cuts short
 whatever its context, by 2 at most in hazy ones, and by less in all others (12 photos for each task)."""
+
+COPIED = 1 << 29
+"""Bytes up to which a photo is copied to fill up its first blocks: about 45 megapixels."""
 
 Advance = Callable[[int, int], None]
 """Called with (tiles done, tiles in all)."""
@@ -176,12 +181,22 @@ class Engine:
         """
         photo = np.ascontiguousarray(photo, dtype=np.float32)
         if not self.ensemble:
-            return self._restore(photo, prompt, advance)
-        upright = self._restore(photo, prompt, lambda done, total: advance(done, 2 * total))
+            return self._on_grid(photo, prompt, advance)
+        upright = self._on_grid(photo, prompt, lambda done, total: advance(done, 2 * total))
         # What a photo tells, such as where rain falls to, is read anew. Haze upside down is not recognised.
         mirrored = np.ascontiguousarray(photo[:, ::-1])
-        mirrored = self._restore(mirrored, prompt, lambda done, total: advance(total + done, 2 * total))
+        mirrored = self._on_grid(mirrored, prompt, lambda done, total: advance(total + done, 2 * total))
         return (upright + mirrored[:, ::-1]) / 2
+
+    def _on_grid(self, photo: np.ndarray, prompt: Tensor | None, advance: Advance) -> np.ndarray:
+        """One photo once. What was cut from a JPEG is filled up before, so that whole blocks come first."""
+        if getattr(self.net, "constraint", None) is None or photo.nbytes > COPIED:
+            return self._restore(photo, prompt, advance)
+        top, left = (-before % BLOCK for before in block_grid(photo))
+        if not top and not left:
+            return self._restore(photo, prompt, advance)
+        filled = np.pad(photo, ((top, 0), (left, 0), (0, 0)), mode="edge")
+        return self._restore(filled, prompt, advance)[top:, left:]
 
     def _restore(self, photo: np.ndarray, prompt: Tensor | None, advance: Advance) -> np.ndarray:
         """One photo once, with smaller tiles if memory runs out."""
