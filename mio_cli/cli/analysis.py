@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mio_cli.cli.output import console, file_progress, print_error, print_json, print_note
+from mio_cli.cli.output import console, file_progress, print_done, print_error, print_json, print_note
 from mio_cli.cli.tables import print_tables
 from mio_cli.core.errors import EXIT_SOME_FAILED, PhotoError, UsageError
 
@@ -99,4 +99,5 @@ def _report(found: Study, sets: Sequence[EvalSet], folder: Path, *, as_json: boo
     )
     confusion = Table("Photos by truth (rows) and the classifier's first choice", ("truth", *CLASSES), truth)
     print_tables([Table(*heads, rows), confusion])
-    console.print(f"\n[green]plots[/] → {folder}")
+    console.print()
+    print_done("plots", f"→ {folder}")

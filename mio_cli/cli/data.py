@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from mio_cli.cli.options import Debug
-from mio_cli.cli.output import console, file_progress, print_error
+from mio_cli.cli.output import file_progress, print_done, print_error
 from mio_cli.core.errors import EXIT_SOME_FAILED
 
 EXAMPLES = """Example:
@@ -53,6 +53,6 @@ def make_testset(
         )
     for error in made.failures:
         print_error(error, debug=debug)
-    console.print(f"[green]made[/] {len(made.rows)} files → {output} (parameters and checksums: {MANIFEST})")
+    print_done("made", f"{len(made.rows)} files → {output} (parameters and checksums: {MANIFEST})")
     if made.failures:
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import typer
+from rich.markup import escape
 
 from mio_cli.cli.options import Json
 from mio_cli.cli.output import console, print_json
@@ -68,8 +69,8 @@ def doctor(as_json: Json = False) -> None:
             print_json(asdict(finding))
             continue
         mark = {"good": "[green]✓[/]", "absent": "[dim]–[/]", "broken": "[red]✗[/]"}[finding.state]
-        remedy = f" [dim]→[/] {finding.remedy}" if finding.remedy else ""
-        console.print(f"{mark} [bold]{finding.name}[/] {finding.facts}{remedy}")
+        remedy = f" [dim]→[/] {escape(finding.remedy)}" if finding.remedy else ""
+        console.print(f"{mark} [bold]{finding.name}[/] {escape(finding.facts)}{remedy}")
     if broken:
         raise typer.Exit(EXIT_NOTHING_WORKED)
 
@@ -92,7 +93,7 @@ def examine() -> Iterator[Finding]:
         if all(map(importlib.util.find_spec, modules)):
             yield _look(extra, partial(_extra, modules), f'pip install -U "mio-cli[{extra}]"')
         else:
-            yield Finding(extra, "absent", f"({purpose})", f'pip install "mio-cli\\[{extra}]"')
+            yield Finding(extra, "absent", f"({purpose})", f'pip install "mio-cli[{extra}]"')
 
 
 def _look(name: str, check: Callable[[], str], remedy: str) -> Finding:

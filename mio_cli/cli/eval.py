@@ -294,7 +294,8 @@ def _report(
         return
     print_tables(tables, form)
     for name, (alone, seen) in summary.left_alone().items() if form == "terminal" else ():
-        console.print(f"clean photos left alone: {alone} of {seen}" + (f" ({name})" if several else ""))
+        of = f" ({name})" if several else ""
+        console.print(f"clean photos left alone: {alone} of {seen}{of}", markup=False)
     needy = {metric.name for metric in evaluation.metrics if metric.needs_truth}
     if results and needy and not any(needy & result.metrics.keys() for result in results):
         names = ", ".join(sorted(needy))

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from mio_cli.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from mio_cli.cli.bench import bench
 from mio_cli.cli.completion import complete_model
 from mio_cli.cli.options import Debug, Json
-from mio_cli.cli.output import console, print_error, print_json
+from mio_cli.cli.output import console, print_done, print_error, print_json
 from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_SOME_FAILED, MioError, UsageError
 
 EXAMPLES = """Examples:
@@ -57,7 +58,8 @@ def list_models(as_json: Json = False) -> None:
     for heading in ("model", "network", "parameters", "weights"):
         table.add_column(heading, justify="right" if heading == "parameters" else "left")
     for row in rows:
-        table.add_row(row.name, row.arch, f"{row.parameters:,}" if row.parameters else "", row.weights)
+        parameters = f"{row.parameters:,}" if row.parameters else ""
+        table.add_row(escape(row.name), row.arch, parameters, escape(row.weights))
     console.print(table)
     console.print("[dim]Weights that are not shipped: mio models import FILE, or mio models pull REPO[/]")
 
@@ -95,7 +97,7 @@ def info(
         "weights": found.weights,
         **found.config,
     }.items():
-        table.add_row(f"[bold]{key}[/]", str(value))
+        table.add_row(f"[bold]{escape(key)}[/]", escape(str(value)))
     console.print(table)
 
 
@@ -110,7 +112,7 @@ def pull(
     model = hub_model(repository)
     folder = fetch(model)
     verify_model(str(folder))
-    console.print(f"[green]pulled[/] {model}, use it with --model {model}, or from {folder}")
+    print_done("pulled", f"{model}, use it with --model {model}, or from {folder}")
 
 
 @app.command(epilog="Example: mio models verify mio-small")
@@ -142,7 +144,7 @@ def verify(
         elif error:
             print_error(error, debug=debug)
         else:
-            console.print(f"[green]good[/] {each}")
+            print_done("good", each)
     if failed:
         raise typer.Exit(EXIT_NOTHING_WORKED if failed == len(names) else EXIT_SOME_FAILED)
 
@@ -176,9 +178,7 @@ def import_model(
     for key, value in changes.items():
         _check_setting(key, value)
     net = import_checkpoint(file, output, prompts, weights, changes)
-    console.print(
-        f"[green]imported[/] {file} as {arch_of(net)} of {count_parameters(net):,} parameters → {output}"
-    )
+    print_done("imported", f"{file} as {arch_of(net)} of {count_parameters(net):,} parameters → {output}")
 
 
 @app.command(epilog="Example: mio models export restormer-EP -o back.pth")
@@ -190,7 +190,7 @@ def export(
     from mio_cli.hub.importer import export_model
 
     for path in export_model(name, output):
-        console.print(f"[green]exported[/] {name} → {path}")
+        print_done("exported", f"{name} → {path}")
 
 
 @app.command(epilog="Example: mio models push runs/mine hf:user/repo")
@@ -205,7 +205,7 @@ def push(
 
     model = hub_model(repository)
     load_model_folder(folder)
-    console.print(f"[green]pushed[/] {folder} → {upload(folder, model)}")
+    print_done("pushed", f"{folder} → {upload(folder, model)}")
 
 
 def _setting(text: str) -> tuple[str, object]:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mio_cli.infer.auto import Decision
     from mio_cli.infer.batch import Outcome, Status
 
-console = Console(highlight=False, soft_wrap=True)
-error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, emoji=False)
+error_console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def print_error(error: MioError, *, debug: bool = False) -> None:
@@ -38,10 +38,15 @@ def print_note(text: str) -> None:
     error_console.print(f"[yellow]note:[/] {escape(text)}")
 
 
+def print_done(verb: str, text: str) -> None:
+    """One line: what was done, in green, and to what."""
+    console.print(f"[green]{verb}[/] {escape(text)}")
+
+
 def file_progress(*, visible: bool) -> Progress:
     """A bar over all files with the current one's name and the time left; none where nobody watches."""
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # names of files
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),

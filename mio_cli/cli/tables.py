@@ -29,7 +29,7 @@ def print_tables(tables: Sequence[Table], form: Format = "terminal") -> None:
             # Nothing is cut: a terminal that is too narrow wraps the lines.
             need = Measurement.get(console, console.options.update(width=10_000), drawn).maximum
             console.print(("\n" if number else "") + f"[italic]{escape(table.title)}[/]")
-            Console(highlight=False, width=max(need, console.width)).print(drawn)
+            Console(highlight=False, emoji=False, width=max(need, console.width)).print(drawn)
         return
     writers = {"markdown": to_markdown, "latex": to_latex, "csv": to_csv}
     sys.stdout.write(writers[form](tables))

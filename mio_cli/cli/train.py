@@ -152,7 +152,8 @@ def _print_schedule(recipe: Recipe) -> None:
     console.print(schedule_table(recipe))
     console.print(
         f"{recipe.name}: {recipe.iterations:,} iterations of {recipe.data.batch} patches of"
-        f" {recipe.data.patch}×{recipe.data.patch}"
+        f" {recipe.data.patch}×{recipe.data.patch}",
+        markup=False,
     )
 
 
@@ -176,10 +177,11 @@ def _run(
     if trainer.rank:
         return
     if trainer.iteration < trainer.total:
-        console.print(f"stopped at iteration {trainer.iteration}; go on with mio train --resume {folder}")
+        words = f"stopped at iteration {trainer.iteration}; go on with mio train --resume {folder}"
     else:
         use = "classify" if recipe.optim.loss == "cross-entropy" else "restore"
-        console.print(f"trained {trainer.iteration} iterations; use it with mio {use} --model {folder}")
+        words = f"trained {trainer.iteration} iterations; use it with mio {use} --model {folder}"
+    console.print(words, markup=False)
 
 
 def _stop_on_signals(trainer: Trainer) -> None:

@@ -32,6 +32,11 @@ def test_a_sound_installation(mio: Mio) -> None:
     assert {"device", "memory", "restoring"} <= found.keys()
     assert set(found) - set(list(found)[: list(found).index("restoring") + 1]) == extras.keys() - {"dev"}
     assert all(each["state"] != "broken" for each in found.values())
+    absent = {name: each["remedy"] for name, each in found.items() if each["state"] == "absent"}
+    text = mio("doctor").stdout
+    for name, remedy in absent.items():
+        assert remedy == f'pip install "mio-cli[{name}]"'
+        assert remedy in text
 
 
 @pytest.mark.parametrize(

@@ -139,3 +139,13 @@ def test_push_pull_and_restore_from_the_hub(mio: Mio, noisy: np.ndarray, tmp_pat
             assert done.returncode == 0, done.stderr
     by_hand = Restorer(str(folder), device="cpu")(load(photo), task="noise")
     assert np.abs(load(target).astype(int) - by_hand).max() <= 1
+
+
+def test_names_are_shown_as_they_are(mio: Mio, tmp_path: Path) -> None:
+    """Brackets are no markup, nor is what stands between colons a picture."""
+    import_checkpoint(checkpoint("SRResNet", tmp_path / "a.pth"), tmp_path / "m[v2]:cat:[" / "b]")
+    name = "m[v2]:cat:[/b]"
+    assert mio("models", "verify", name, cwd=tmp_path).stdout == f"good {name}\n"
+    assert name in mio("models", "info", name, cwd=tmp_path).stdout
+    done = mio("models", "export", name, "-o", "[b].pth", cwd=tmp_path)
+    assert done.stdout == f"exported {name} → [b].pth\n"

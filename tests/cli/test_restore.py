@@ -333,3 +333,12 @@ def test_options_are_few() -> None:
         "model", "device", "tile", "ensemble", "jobs",
         "as_json", "debug",
     ]  # fmt: skip
+
+
+def test_a_terminal_shows_names_as_they_are(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    """Brackets are no markup, nor is what stands between colons a picture."""
+    save(noisy[:64, :64], tmp_path / "[b]a:cat:.png")
+    done = mio("restore", "[b]a:cat:.png", "--task", "noise", cwd=tmp_path, FORCE_COLOR="1")
+    assert done.returncode == 0, done.stderr
+    assert "[b]a:cat:.png:" in done.stdout
+    assert "[b]a:cat:.png" in done.stderr, "the bar names it, too"
