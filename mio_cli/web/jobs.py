@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-import tempfile
 import threading
 import time
 from collections import deque
@@ -27,10 +27,11 @@ from mio_cli.io.formats import FORMATS, format_of_suffix
 PREVIEW_SIDE = 16_384
 """Longest side in pixels of what the browser shows: what browsers draw. Longer photos are reduced."""
 
-NO_SPACE = "free some space, or start mio demo with TMPDIR set to another folder"
+NO_SPACE = "remove photos, free some space, or start mio demo with TMPDIR set to another folder"
 
 State = Literal["waiting", "working", "done", "failed"]
-Part = Literal["file", "before", "after"]
+Part = Literal["upload", "file", "before", "after"]
+"""The photo as it came, the restored file, and JPEG files for the browser."""
 
 
 @dataclass(frozen=True)
@@ -56,35 +57,36 @@ class FullError(MioError):
 
 @dataclass(eq=False)
 class Job:
-    """One photo. Its files have no name on the disk, so they are gone when this object or the process is.
+    """One photo. All its parts lie in one file, because a process may open few files at once (256 on macOS).
+    It has no name on the disk, so it is gone when this object or the process is.
 
     Attributes:
         id: what the browser asks for it by; it cannot be guessed.
         name: the photo's file name, for messages and for the download; no file is opened by it.
+        file: holds the upload alone at first.
         shares: what the classifier says about the photo, whatever the request is.
-        result: the restored file.
-        before, after: JPEG files for the browser.
         format: of the result, one of :data:`~mio_cli.io.formats.FORMATS`.
         notes: what the result's format could not hold, and what went otherwise than asked.
     """
 
     name: str
-    upload: IO[bytes]
+    file: IO[bytes]
     request: Request
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "waiting"
     progress: float = 0.0
     shares: Mapping[str, float] = field(default_factory=dict)
     passes: tuple[Decision, ...] = ()
-    result: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
-    before: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
-    after: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
     format: str = ""
     notes: list[str] = field(default_factory=list)
     error: MioError | None = None
     seconds: float = 0.0
     touched: float = field(default_factory=time.monotonic)
     finished: threading.Event = field(default_factory=threading.Event)
+    _places: dict[Part, tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._places["upload"] = 0, self.file.seek(0, os.SEEK_END)
 
     @property
     def result_name(self) -> str:
@@ -94,11 +96,26 @@ class Job:
         stem, suffix = (path.stem, path.suffix) if known else (path.name, FORMATS[self.format].suffixes[0])
         return f"{stem}.restored{suffix}"
 
+    def read(self, part: Part) -> bytes:
+        """One part of the file."""
+        start, size = self._places[part]
+        self.file.seek(start)
+        return self.file.read(size)
+
+    def append(self, part: Part, data: bytes) -> None:
+        """Keep one part more."""
+        self._places[part] = self.file.seek(0, os.SEEK_END), len(data)
+        self.file.write(data)
+        self.file.flush()
+
+    def keep_upload_only(self) -> None:
+        """Forget what was made of the photo."""
+        self.file.truncate(self._places["upload"][1])
+
     def close(self) -> None:
         """Delete the photo and its result."""
-        for file in (self.upload, self.result, self.before, self.after):
-            with suppress(OSError):  # what a full disk could not take
-                file.close()
+        with suppress(OSError):  # what a full disk could not take
+            self.file.close()
 
 
 class _CancelledError(Exception):
@@ -133,7 +150,7 @@ class JobQueue:
         self._worker.start()
 
     def submit(self, name: str, upload: IO[bytes], request: Request) -> Job:
-        """Put a photo into the queue.
+        """Put a photo into the queue. Its file must be one that can be written, too.
 
         Raises:
             FullError: there are too many already.
@@ -192,9 +209,7 @@ class JobQueue:
         with self._changed:
             if job.state != "done" or job.id not in self._jobs:
                 return b""
-            file = {"file": job.result, "before": job.before, "after": job.after}[part]
-            file.seek(0)
-            return file.read()
+            return job.read(part)
 
     def close(self) -> None:
         """Stop the worker at its next tile and delete all photos."""
@@ -229,7 +244,7 @@ class JobQueue:
         self._notes.clear()
         error: MioError | None = None
         try:
-            _replace(job.result, self._result(job))
+            job.append("file", self._result(job))
         except _CancelledError:
             pass
         except MioError as problem:
@@ -252,11 +267,11 @@ class JobQueue:
 
     def _result(self, job: Job) -> bytes:
         """The bytes that ``mio restore`` would write, and everything the browser shows."""
-        job.upload.seek(0)
-        data = job.upload.read()
+        data = job.read("upload")
+        job.keep_upload_only()
         picture = read_picture(data, max_pixels=self.limits.pixels, name=job.name)
         self._check_enlarged(picture, job)
-        _replace(job.before, _preview(picture.rgb))
+        job.append("before", _preview(picture.rgb))
         if not job.shares:
             job.shares = self._restorer.classifier(picture.rgb)
 
@@ -267,7 +282,7 @@ class JobQueue:
 
         restored = self._restorer.restore(picture.rgb, job.request, advance=advance)
         job.passes = restored.passes
-        _replace(job.after, _preview(restored.photo))
+        job.append("after", _preview(restored.photo))
         job.format = format_of_suffix(Path(job.name).suffix) or picture.format
         job.notes = list(self._notes)
         if restored.decision.mode == "none":
@@ -282,14 +297,6 @@ class JobQueue:
                 f"{job.name}: enlarged it has more pixels than the limit of {self.limits.pixels:,}",
                 hint="enlarge it less, or use mio restore",
             )
-
-
-def _replace(file: IO[bytes], data: bytes) -> None:
-    """Write ``data`` instead of what the file holds."""
-    file.seek(0)
-    file.truncate()
-    file.write(data)
-    file.flush()
 
 
 def _preview(rgb: Pixels) -> bytes:

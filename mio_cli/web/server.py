@@ -12,8 +12,8 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -106,6 +106,16 @@ class _RefusedError(Exception):
         self.status, self.reason, self.hint = status, reason, hint
 
 
+@contextmanager
+def _space() -> Iterator[None]:
+    """A block that writes a temporary file; the answer where the system has no room for it."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"the photo cannot be kept ({error.strerror})"
+        raise _RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, reason, NO_SPACE) from None
+
+
 class _Handler(BaseHTTPRequestHandler):
     """One connection; the library calls ``do_GET`` and the like for each request on it."""
 
@@ -191,7 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
         """The body is the photo's file, as it is."""
         request, length = self._request(), self._length()
         name = self._query().get("name", "photo")
-        upload = tempfile.TemporaryFile()  # noqa: SIM115 (the job closes it)
+        with _space():
+            upload = tempfile.TemporaryFile()  # noqa: SIM115 (the job closes it)
         try:
             self._receive(length, upload)
             return self.demo.jobs.submit(name, upload, request)
@@ -257,12 +268,9 @@ class _Handler(BaseHTTPRequestHandler):
             data = self.rfile.read(min(length, _CHUNK))
             if not data:
                 raise ConnectionAbortedError("the browser hung up")
-            try:
+            with _space():
                 target.write(data)
                 target.flush()
-            except OSError as error:
-                reason = f"the photo cannot be kept ({error.strerror})"
-                raise _RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, reason, NO_SPACE) from None
             length -= len(data)
 
     def _facts(self, job: Job) -> dict[str, object]:

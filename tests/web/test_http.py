@@ -125,7 +125,7 @@ def test_no_photo_has_a_name_on_the_disk(demo: Demo, noisy: np.ndarray, tmp_path
     if sys.platform == "linux":
         before = open_files()
         ask(demo, "DELETE", path)
-        assert open_files() == before - 4, "the photo, its result and the previews are closed, and so deleted"
+        assert open_files() == before - 1, "one file holds all of it, and is closed, and so deleted"
 
 
 @pytest.mark.parametrize(
@@ -228,6 +228,28 @@ def test_a_full_disk_is_said_and_passes(demo: Demo, noisy: np.ndarray, tmp_path:
     assert ask(demo, "POST", "/api/restore?task=noise", small)[0] == 200
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the files of another process")
+def test_too_few_files_are_said_and_pass(noisy: np.ndarray, tmp_path: Path) -> None:
+    import resource
+
+    small = save(noisy[:32, :32], tmp_path / "small.png").read_bytes()
+    with running(tmp_path / "t") as demo:
+        # A photo that takes long, so that others wait: they need no more than one file each.
+        large = save(np.tile(noisy, (8, 8, 1)), tmp_path / "large.png").read_bytes()
+        first = facts_of(demo, "POST", "/api/photos?task=noise", large)
+        wait_until(lambda: facts_of(demo, "GET", f"/api/photos/{first['id']}")["state"] == "working")
+        open_now = len(list(Path(f"/proc/{demo.process.pid}/fd").iterdir()))
+        resource.prlimit(demo.process.pid, resource.RLIMIT_NOFILE, (open_now + 20, open_now + 20))
+        answers = [ask(demo, "POST", "/api/photos?task=noise", small) for _ in range(30)]
+        assert [status for status, _, _ in answers[:10]] == [202] * 10
+        status, _, data = answers[-1]
+        assert (status, "files" in json.loads(data)["error"]) == (507, True), data
+        ask(demo, "DELETE", f"/api/photos/{first['id']}")
+        for _, _, waiting in answers[:10]:
+            ask(demo, "DELETE", f"/api/photos/{json.loads(waiting)['id']}")
+        assert ask(demo, "POST", "/api/photos?task=noise", small)[0] == 202, "and so there is room again"
+
+
 def test_many_at_once_are_all_served(demo: Demo, noisy: np.ndarray, tmp_path: Path) -> None:
     photos = [save(noisy[: 32 + i, :48], tmp_path / f"{i}.png") for i in range(12)]
     answers: dict[int, bytes] = {}
@@ -257,15 +279,17 @@ def test_photos_are_deleted_some_time_after(noisy: np.ndarray, tmp_path: Path) -
     from mio_cli.web.jobs import JobQueue, Limits
 
     jobs = JobQueue("mio-small", limits=Limits(seconds=0))
-    upload = save(noisy[:32, :32], tmp_path / "a.png").open("rb")
+    upload = save(noisy[:32, :32], tmp_path / "a.png").open("r+b")
     job = jobs.submit("a.png", upload, Request.parse("noise"))
     assert job.finished.wait(60)
     assert jobs.part(job, "file")
-    later = jobs.submit("b.png", (tmp_path / "a.png").open("rb"), Request.parse("noise"))
+    later = jobs.submit(
+        "b.png", save(noisy[:32, :32], tmp_path / "b.png").open("r+b"), Request.parse("noise")
+    )
     assert jobs.get(job.id) is None
     assert upload.closed
     jobs.close()
-    assert later.upload.closed
+    assert later.file.closed
     assert jobs.get(later.id) is None
 
 
