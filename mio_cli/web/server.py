@@ -63,7 +63,11 @@ class DemoServer(ThreadingHTTPServer):
         self.jobs = jobs
         self.about = about
         # The only files that are ever served, read once; paths of requests are looked up, not opened.
-        self.page = {f"/{file.name}": (_KINDS[file.suffix], file.read_bytes()) for file in _PAGE.iterdir()}
+        self.page = {
+            f"/{file.name}": (_KINDS[file.suffix], file.read_bytes())
+            for file in _PAGE.iterdir()
+            if file.suffix in _KINDS  # systems leave files of their own, such as .DS_Store
+        }
         self.page["/"] = self.page.pop("/index.html")
         self._places = threading.Semaphore(CONNECTIONS)
         try:
@@ -153,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, respond: Callable[[str], None]) -> None:
         try:
             self._check_allowed()
-            respond(urlsplit(self.path).path)
+            respond(self._path())
         except (_RefusedError, MioError) as error:
             self._send_refusal(error if isinstance(error, _RefusedError) else _as_refusal(error))
             self._discard_body()
@@ -162,7 +166,19 @@ class _Handler(BaseHTTPRequestHandler):
         if reason := refusal(self.path, cast(Mapping[str, str], self.headers)):
             raise _RefusedError(HTTPStatus.FORBIDDEN, reason, "open the address that mio demo printed")
 
+    def _path(self) -> str:
+        try:
+            return urlsplit(self.path).path
+        except ValueError:
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "that is no address") from None
+
+    def _refuse_body(self) -> None:
+        """What nobody reads would be taken for the next request."""
+        if self._length():
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "nothing can be sent there")
+
     def _get(self, path: str) -> None:
+        self._refuse_body()
         if path in self.demo.page:
             kind, data = self.demo.page[path]
             self._send(data, kind)
@@ -184,13 +200,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._restore_at_once()
             return
         else:
+            self._refuse_body()
             job, part = self._job(path)
-            if part or self._length():
-                raise _RefusedError(HTTPStatus.BAD_REQUEST, "nothing can be sent there")
+            if part:
+                raise _RefusedError(HTTPStatus.BAD_REQUEST, "only a whole photo can be restored")
             self.demo.jobs.again(job, self._request())
         self._send_json(self._facts(job), HTTPStatus.ACCEPTED)
 
     def _delete(self, path: str) -> None:
+        self._refuse_body()
         job, part = self._job(path)
         if part:
             raise _RefusedError(HTTPStatus.BAD_REQUEST, "only a whole photo can be deleted")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -186,6 +188,43 @@ def test_what_cannot_be_done_is_said(
     facts = json.loads(data)
     text = f"{facts['error']} {facts['hint']}"
     assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        ("GET http://[", ""),
+        ("GET /api", "GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        ("DELETE /api/photos/{id}", "GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_once(
+    demo: Demo, noisy: np.ndarray, tmp_path: Path, line: str, body: str
+) -> None:
+    photo = facts_of(demo, "POST", "/api/photos", save(noisy[:32, :32], tmp_path / "a.png").read_bytes())
+    head = f"{line.format(**photo)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", urlsplit(demo.url).port), timeout=60) as wire:
+        wire.sendall((head + body).encode())
+        wire.shutdown(socket.SHUT_WR)
+        answer = wire.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert answer.count(b"HTTP/1.1 ") == 1, "what was sent along is no request of its own"
+    assert ask(demo, "DELETE", f"/api/photos/{photo['id']}")[0] == 200
+
+
+def test_a_file_of_the_system_beside_the_page_is_no_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS leaves .DS_Store in folders that somebody looked at."""
+    root = Path(__file__).parents[2]
+    shutil.copytree(root / "mio_cli", tmp_path / "mio_cli", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "weights").symlink_to(root / "weights")
+    (tmp_path / "mio_cli" / "web" / "page" / ".DS_Store").touch()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with running(tmp_path / "t") as demo:
+        assert ask(demo, "GET", "/")[0] == 200
+        assert ask(demo, "GET", "/.DS_Store")[0] == 404
 
 
 def test_bounds_hold_and_work_is_cancelled(noisy: np.ndarray, tmp_path: Path) -> None:
