@@ -1,0 +1,40 @@
+"""Whatever cannot be written or read: one line on the terminal, and where it came from only if asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import Mio, save
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "recipes copy compact-S-AP {file}/mine.toml",
+        "data make-testset {photos} -o {file}/set",
+        "train --recipe compact-S-EP --profile smoke --data {photos} -o {run}",
+        "eval --data {photos} --analyze --limit 2 -o {file}/plots",
+    ],
+)
+def test_a_place_that_cannot_be_is_one_plain_line(
+    mio: Mio, clean: np.ndarray, tmp_path: Path, words: str
+) -> None:
+    if "--analyze" in words:
+        pytest.importorskip("sklearn")
+        pytest.importorskip("matplotlib")
+    for index in range(2):
+        save(clean[:128, index : index + 128], tmp_path / "photos" / f"{index}.png")
+    file = tmp_path / "file"
+    file.touch()
+    places = {"file": file, "photos": tmp_path / "photos", "run": tmp_path / "run"}
+    line = [word.format(**places) for word in words.split()]
+    done = mio(*line, MIO_CACHE=str(file / "cache"))
+    assert done.returncode == 1, done.stderr
+    [error] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert error.startswith(f"error: {file}")
+    assert "Traceback" not in done.stderr
+    assert error.endswith(" → name one that exists and that you may use")
+    assert "Traceback" in mio(*line, "--debug", MIO_CACHE=str(file / "cache")).stderr
