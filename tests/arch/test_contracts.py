@@ -131,7 +131,8 @@ def test_gradient_reaches_every_parameter(name: str, mode: str | None) -> None:
     given = prompts(name, mode, 2) or ((torch.tensor([0, 3]),) if mode == "both" else ())
     # Large enough for a histogram, and darkened: the classifier reads no other.
     count = 2 if net.spec.multiple > 1 else 64
-    dark = (smallest(net, count, count) ** 2 * 255).round() / 255
+    levels = (smallest(net, count, count) * 255).round() / 255
+    dark = (levels**2 * 255).round() / 255
     out = net(dark, *given)
     (out * torch.rand_like(out)).sum().backward()
     unreached = [key for key, value in net.named_parameters() if value.grad is None or not value.grad.any()]
