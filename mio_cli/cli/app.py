@@ -34,6 +34,7 @@ app = typer.Typer(
     "JPEG artefacts, rain, haze, low light.",
     epilog="Example: mio restore photo.jpg. Every command has a --help with examples of its own.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )

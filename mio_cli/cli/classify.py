@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from mio_cli.cli.options import Classifier, Debug, Device, Json, MaxPixels, Paths
-from mio_cli.cli.output import console, print_error, print_json, print_note, probability_table
+from mio_cli.cli.output import console, file_progress, print_error, print_json, print_note, probability_table
 from mio_cli.cli.streams import check_input
 from mio_cli.core.errors import MioError
 
@@ -30,23 +30,30 @@ def classify(
     sources = find_photos(paths, note=print_note)
     check_input(sources, "classify")
     classifier = TaskClassifier(model, device=choose_device(device))
-    rows, outcomes = {}, []
-    for source in sources:
-        outcome = Outcome(source.path)
-        outcomes.append(outcome)
-        try:
-            shares = classifier(read_source(source, max_pixels or DEFAULT_MAX_PIXELS).rgb)
-        except MioError as error:
-            outcome.error = error
-            if as_json:
-                print_json({"input": str(source.path), "probabilities": None, "error": str(error)})
-            else:
-                print_error(error, debug=debug)
-            continue
-        rows[str(source.path)] = shares
-        if as_json:
-            rounded = {name: round(share, 4) for name, share in shares.items()}
-            print_json({"input": str(source.path), "probabilities": rounded, "error": None})
-    if rows and not as_json:
-        console.print(probability_table(rows))
+    rows: dict[str, dict[str, float]] = {}
+    outcomes: list[Outcome] = []
+    try:
+        with file_progress(visible=not as_json) as progress:
+            bar = progress.add_task("classifying", total=len(sources))
+            for source in sources:
+                progress.update(bar, description=source.path.name)
+                outcome = Outcome(source.path)
+                outcomes.append(outcome)
+                try:
+                    shares = classifier(read_source(source, max_pixels or DEFAULT_MAX_PIXELS).rgb)
+                except MioError as error:
+                    outcome.error = error
+                    if as_json:
+                        print_json({"input": str(source.path), "probabilities": None, "error": str(error)})
+                    else:
+                        print_error(error, debug=debug)
+                else:
+                    rows[str(source.path)] = shares
+                    if as_json:
+                        rounded = {name: round(share, 4) for name, share in shares.items()}
+                        print_json({"input": str(source.path), "probabilities": rounded, "error": None})
+                progress.advance(bar)
+    finally:  # what is known is worth showing after Ctrl-C, too
+        if rows and not as_json:
+            console.print(probability_table(rows))
     raise typer.Exit(exit_code(outcomes))

@@ -81,6 +81,7 @@ Output = Annotated[
         "-o",
         metavar="PATH",
         help="A file, a folder that mirrors the input's structure, or - for standard output. "
+        "What is there is replaced, unless it is one of the photos. "
         "Default: photo.restored.jpg beside photo.jpg.",
         rich_help_panel=FILES,
     ),

@@ -47,7 +47,11 @@ def atomic_path(target: Path) -> Iterator[Path]:
     """
     target = Path(os.path.realpath(target))
     temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(4)}{target.suffix}")
-    temporary.touch(exist_ok=False)
+    try:
+        temporary.touch(exist_ok=False)
+    except OSError as error:
+        error.filename = str(target)
+        raise
     try:
         yield temporary
         with temporary.open("r+b") as written:  # Windows flushes no file that is open for reading only
