@@ -53,7 +53,7 @@ class CompactClassifier(nn.Module):
             layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers)
         # Whatever is no curve's is kept from it: taken for dark, bright photos would lose a dozen decibels.
-        self.levels = LevelEncoder(chance=0.0)
+        self.levels = LevelEncoder(empty=0)
         # A hidden layer, for "dark" looks different under noise.
         features = 2 * config.widths[-1] + LEVEL_FEATURES + SHADES
         self.head = nn.Sequential(

@@ -31,9 +31,10 @@ STEEPEST = 4.0
 _CURVES = 1501
 """Curves that are tried, so many that the true one is hit within a thousandth."""
 
-BARS = 0.25
-"""Root mean square up to which a histogram's bars may be chance. Clean, blurred, noisy, rainy, hazy and
-reduced dev photos have at most 0.24, those with edited tones mostly 0.25 to 0.7."""
+EMPTY, _EMPTIED = 10, -0.9
+"""Empty levels between others from which on tones were surely edited, and how much lower than around it the
+count of such a level is. Dev photos with any of the seven degradations but low light have 7 at most, those
+with another curve, brighter, richer in contrast or of 256 colours 18 to 93."""
 
 _ALIKE = 0.5
 """Correlation from which on bars are those of a curve: dark dev photos have 0.64 or more, and all others,
@@ -67,8 +68,8 @@ def curve_gaps() -> Tensor:
 
 
 class LevelEncoder(nn.Module):
-    """Counts of levels B×256 → B×64, zero for a smooth histogram: there are no biases. And zero for bars
-    above ``chance`` that no darkening curve leaves.
+    """Counts of levels B×256 → B×64, zero for a smooth histogram: there are no biases. And zero for one with
+    ``empty`` levels or more that no darkening curve leaves.
 
     In training half of the samples are taken for smooth, so that a network learns to do without: most photos
     that users have went through JPEG.
@@ -76,9 +77,9 @@ class LevelEncoder(nn.Module):
 
     curves: Tensor
 
-    def __init__(self, hidden: int = 128, features: int = LEVEL_FEATURES, chance: float = BARS) -> None:
+    def __init__(self, hidden: int = 128, features: int = LEVEL_FEATURES, empty: int = EMPTY) -> None:
         super().__init__()
-        self.chance = chance
+        self.empty = empty
         self.register_buffer("curves", curve_gaps(), persistent=False)
         self.read = nn.Sequential(
             nn.Linear(LEVELS, hidden, bias=False),
@@ -89,8 +90,8 @@ class LevelEncoder(nn.Module):
     def forward(self, counts: Tensor) -> Tensor:
         gaps = level_gaps(counts)
         alike = (F.normalize(gaps, dim=1) @ self.curves.mT).amax(dim=1, keepdim=True)
-        bars = gaps.square().mean(dim=1, keepdim=True).sqrt()
-        gaps = gaps * ((bars <= self.chance) | (alike > _ALIKE))
+        empty = (gaps < _EMPTIED).sum(dim=1, keepdim=True)
+        gaps = gaps * ((empty < self.empty) | (alike > _ALIKE))
         if self.training:
             gaps = gaps * (torch.rand(len(gaps), 1, device=gaps.device) < 0.5)
         return torch.relu(self.read(gaps))

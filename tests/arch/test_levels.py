@@ -68,7 +68,7 @@ def test_a_smooth_histogram_has_the_code_zero() -> None:
 def test_other_edits_are_no_darkening(edit: Callable[[Image.Image], Image.Image]) -> None:
     edited = np.array(edit(Image.fromarray(data.coffee())))
     assert level_gaps(counts_of(edited)).min() < -0.9, "there are gaps to see"
-    assert not LevelEncoder(chance=0.0).eval()(counts_of(edited)).any()
+    assert not LevelEncoder(empty=0).eval()(counts_of(edited)).any()
 
 
 @pytest.mark.parametrize("gamma", [1.2, 2.0, 3.5])
