@@ -6,9 +6,6 @@ Only what chooses for JPEGs is trained. A photo that is a JPEG and nothing else 
 that it gets when told its task. All others, told ones, and JPEGs of photos that were noisy, blurred or dark
 before, are to get those that they had. Trained by the photos as the judge, the choice took compressed noise,
 which is rare among random pairs, for compression alone, and lost 1.7 dB there.
-
-With ``--noise-in-common`` noisy photos that were saved as JPEGs, but not as finely as cameras do, are to get
-the common kernel when told noise. That is for a network whose kernel for noise has met none, as mio-base.
 """
 
 from __future__ import annotations
@@ -25,27 +22,23 @@ from mio_cli.arch.kernels import KernelChoice
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import degrade, draw
-from mio_cli.degrade.mixed import CAMERA_QUALITY
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import CLEAN_INDEX, DegradedPatches
 
 BATCHES = 110
 ROUNDS = 150
-JPEG, NOISE = CLASS_ORDER.index(Task.JPEG), CLASS_ORDER.index(Task.NOISE)
+JPEG = CLASS_ORDER.index(Task.JPEG)
 
 
-def compressed(tiles: Tensor, generator: Generator, quality: float | None = None) -> Tensor:
-    """N×T×3×P×P as JPEGs, each photo's tiles of one quality: of the paper's, or this one."""
+def compressed(tiles: Tensor, generator: Generator) -> Tensor:
+    """N×T×3×P×P as JPEGs, each photo's tiles of one quality."""
     each = draw(Task.JPEG, len(tiles), generator)["quality"].repeat_interleave(tiles.shape[1])
-    each = each if quality is None else torch.full_like(each, quality)
     flat = degrade(Task.JPEG, tiles.flatten(0, 1), {"quality": each}, generator)
     return flat.unflatten(0, tiles.shape[:2])
 
 
 @torch.no_grad()
-def examples(
-    net: CompactUNet, cache: PhotoCache, batches: int, noise_in_common: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+def examples(net: CompactUNet, cache: PhotoCache, batches: int) -> tuple[Tensor, Tensor, Tensor]:
     """Codes, steps and the shares that they are to get: N×F, N×64, N×(K + 1)."""
     assert net.prompt is not None
     assert net.choice is not None
@@ -55,7 +48,7 @@ def examples(
     patches = DegradedPatches(
         cache, patch=data.patch, count=data.batch, seed=5, tiles=data.tiles, scene=True, augment=True,
         camera=data.camera, clean=True, mixed=4,
-        shares={Task.JPEG: 6, Task.NOISE: 6} if noise_in_common else {Task.JPEG: 6},
+        shares={Task.JPEG: 6},
     )  # fmt: skip
     generator, found = Generator().manual_seed(5), []
     for number in range(batches):
@@ -76,15 +69,6 @@ def examples(
                 (as_seen[jpeg], steps[jpeg], untold[jpeg]),
                 (as_told[jpeg], steps[jpeg], told_shares[jpeg]),
             ]
-        if noise_in_common:
-            for tiles, common in ((again, True), (compressed(batch.tiles, generator, CAMERA_QUALITY), False)):
-                look, *_, steps = net.prompt.encode_adaptive(tiles, batch.scene)
-                code = look + by_label[NOISE]
-                shares = net.choice.logits(code).softmax(dim=1)
-                if common:
-                    shares = torch.eye(shares.shape[1])[-1].expand_as(shares)
-                rows = (batch.label == NOISE) & (steps[:, 0] > 0)
-                found.append((code[rows], steps[rows], shares[rows]))
         print(f"batch {number + 1} of {batches}", end="\r", flush=True)
     codes, steps, shares = (torch.cat(parts) for parts in zip(*found, strict=True))
     return codes, steps, shares
@@ -114,13 +98,12 @@ def fit(choice: KernelChoice, codes: Tensor, steps: Tensor, shares: Tensor) -> N
         print(f"→ {float(loss(left_out)):.4f}")
 
 
-def train(net: CompactUNet, cache: PhotoCache, batches: int, noise_in_common: bool) -> None:
+def train(net: CompactUNet, cache: PhotoCache, batches: int) -> None:
     """Fit the choice of ``net`` to examples of its own."""
     choice = copy.deepcopy(cast(KernelChoice, net.choice)).requires_grad_(True)
-    fit(choice, *examples(net, cache, batches, noise_in_common))
+    fit(choice, *examples(net, cache, batches))
     net.choice = choice
 
 
 if __name__ == "__main__":
-    switches = {"noise_in_common": "let told noise choose the common kernel for JPEGs"}
-    run(__doc__ or "", train, BATCHES, switches=switches)
+    run(__doc__ or "", train, BATCHES)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import MappingProxyType
 
 import cv2
 import torch
@@ -44,26 +43,21 @@ def run(
     count: int,
     *,
     arch: str = "compact",
-    switches: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Parse the command line, train a reader of START, which is such a network, and save the model.
 
     Args:
-        train: called with the network, the photos, how much to train, and the switches by name.
-        switches: further options without a value, and their help.
+        train: called with the network, the photos, and how much to train.
     """
     parser = argparse.ArgumentParser(description=script.partition("\n")[0])
     parser.add_argument("start", metavar="START")
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--count", type=int, default=count, help=f"of samples or steps (default: {count})")
-    for name, words in switches.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true", help=words)
     options = parser.parse_args()
     torch.manual_seed(0)
     net = load_model(options.start)
-    chosen = {name: getattr(options, name) for name in switches}
-    train(net, PhotoCache(options.data), options.count, **chosen)
+    train(net, PhotoCache(options.data), options.count)
     save_model(net, arch, options.output)
 
 
