@@ -52,8 +52,8 @@ class CompactClassifier(nn.Module):
             conv = nn.Conv2d(before, width, 3, stride=1 if before == 3 else 2, padding=1, bias=False)
             layers += [conv, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         self.body = nn.Sequential(*layers)
-        # Earlier than from the network is kept from it what no curve leaves: taken for dark, bright photos would
-        # lose a dozen decibels.
+        # Sooner than from the network, what no curve leaves is kept from it: bright photos that are taken for
+        # dark lose a dozen decibels.
         self.levels = LevelEncoder(empty=2)
         # A hidden layer, for "dark" looks different under noise.
         features = 2 * config.widths[-1] + LEVEL_FEATURES + SHADES
