@@ -172,7 +172,7 @@ def _set_at(root: Path, place: Place) -> EvalSet:
 def paired(
     name: str, degraded: Path, truth: Path | None, group: str = "", task: Task | None = None
 ) -> EvalSet:
-    """A set of two folders whose photos have the same names (but for suffixes), or of one without truth.
+    """A set of two folders whose photos have the same names, or differ in suffixes, or of one without truth.
 
     Raises:
         DataError: a folder holds no photos.
@@ -181,12 +181,14 @@ def paired(
     if truth is None:
         samples = [Sample(path.stem, partial(_alone, path)) for path in seen]
         return EvalSet(name, group, tasks, tuple(samples), (f"{name} has no true photos",))
-    truths = {path.stem: path for path in photos_in(truth)}
-    partners = [truths.get(path.stem) or truths.get(_MARK.sub("", path.stem)) for path in seen]
+    found = photos_in(truth)
+    truths = {path.stem: path for path in found} | {path.name: path for path in found}
+    names = ((path.name, path.stem, _MARK.sub("", path.stem)) for path in seen)
+    partners = [next(filter(None, map(truths.get, each)), None) for each in names]
     pairs = zip(seen, partners, strict=True)
     samples = [Sample(path.stem, partial(_pair, path, partner, truth)) for path, partner in pairs]
-    unseen = len(set(truths.values()) - set(partners))
-    notes = (f"{degraded} lacks {unseen} of the {len(truths)} photos in {truth}",) if unseen else ()
+    unseen = len(set(found) - set(partners))
+    notes = (f"{degraded} lacks {unseen} of the {len(found)} photos in {truth}",) if unseen else ()
     return EvalSet(name, group, tasks, tuple(samples), notes)
 
 

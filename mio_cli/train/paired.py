@@ -87,10 +87,12 @@ class PairedPatches(Patches):
 
     def _matched(self, degraded: PhotoCache, clean: PhotoCache) -> list[tuple[np.ndarray, np.ndarray]]:
         by_stem = {path.stem: index for index, path in enumerate(clean.paths)}
+        by_name = {path.name: index for index, path in enumerate(clean.paths)}
         pairs = []
         for index, path in enumerate(degraded.paths):
-            if path.stem in by_stem:
-                seen, truth = degraded.photo(index), clean.photo(by_stem[path.stem])
+            partner = by_name.get(path.name, by_stem.get(path.stem))
+            if partner is not None:
+                seen, truth = degraded.photo(index), clean.photo(partner)
                 if all(0 <= t - s <= LARGEST_CROP for s, t in zip(seen.shape, truth.shape, strict=True)):
                     pairs.append((seen, truth[: seen.shape[0], : seen.shape[1]]))
                     continue

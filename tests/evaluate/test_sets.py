@@ -112,3 +112,14 @@ def test_mixed_sets_are_made_of_clean_photos(clean: np.ndarray, tmp_path: Path) 
         assert truth is not None
         assert np.array_equal(seen, again)
         assert np.abs(seen - truth).mean() > 0.003, each.name
+
+
+def test_of_true_photos_of_one_stem_that_of_the_same_name_is_taken(clean: np.ndarray, tmp_path: Path) -> None:
+    save(clean[:64, :80], tmp_path / "seen" / "a.png")
+    save(clean[:64, :80], tmp_path / "true" / "a.png")
+    save(np.zeros_like(clean[:64, :80]), tmp_path / "true" / "a.webp")
+    pairs = paired("mine", tmp_path / "seen", tmp_path / "true")
+    seen, truth = pairs.samples[0].load()
+    assert truth is not None
+    assert np.array_equal(seen, truth)
+    assert "lacks 1 of the 2 photos" in pairs.notes[0]
