@@ -107,7 +107,7 @@ ALLOCATOR = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")
 class Doubling(nn.Module):
     """``x * 2 / 2``: at its peak two copies of the photo are alive beside the input."""
 
-    spec, config = ModelSpec(halo=0), None
+    spec, config = ModelSpec(), None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         doubled = x * 2

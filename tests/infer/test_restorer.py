@@ -43,7 +43,7 @@ class Same(nn.Module):
 class Smooth(nn.Module):
     """The mean of 3×3 pixels: removes a part of the noise each time."""
 
-    spec, config = ModelSpec(halo=1), None
+    spec, config = ModelSpec(), None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
@@ -52,7 +52,7 @@ class Smooth(nn.Module):
 class Roughen(nn.Module):
     """Makes the noise stronger."""
 
-    spec, config = ModelSpec(halo=1), None
+    spec, config = ModelSpec(), None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (2 * x - Smooth()(x)).clamp(0, 1)
