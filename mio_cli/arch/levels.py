@@ -60,11 +60,11 @@ def level_gaps(counts: Tensor) -> Tensor:
 
 
 def curve_gaps() -> Tensor:
-    """The bars that curves ``x^γ`` leave, γ from 1 to :data:`STEEPEST`: C×256, of unit length each."""
+    """The bars that curves ``x^γ`` leave, γ from 1 to :data:`STEEPEST`: 256×C, of unit length each."""
     gamma = torch.linspace(1, STEEPEST, _CURVES)[:, None]
     goes_to = ((torch.arange(LEVELS) / (LEVELS - 1)) ** gamma * (LEVELS - 1)).round().long()
     bars = level_gaps(torch.zeros(_CURVES, LEVELS).scatter_add_(1, goes_to, torch.full(goes_to.shape, 1e4)))
-    return F.normalize(bars, dim=1)
+    return F.normalize(bars, dim=1).T.contiguous()
 
 
 class LevelEncoder(nn.Module):
@@ -89,7 +89,7 @@ class LevelEncoder(nn.Module):
 
     def forward(self, counts: Tensor) -> Tensor:
         gaps = level_gaps(counts)
-        alike = (F.normalize(gaps, dim=1) @ self.curves.mT).amax(dim=1, keepdim=True)
+        alike = (F.normalize(gaps, dim=1) @ self.curves).amax(dim=1, keepdim=True)
         empty = (gaps < _EMPTIED).sum(dim=1, keepdim=True)
         gaps = gaps * ((empty < self.empty) | (alike > _ALIKE))
         if self.training:
