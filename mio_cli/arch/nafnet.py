@@ -74,7 +74,6 @@ class NAFNet(nn.Module):
         self.config = config = config or NAFNetConfig()
         stages = len(config.enc_blk_nums)
         widths = [config.width * 2**stage for stage in range(stages + 1)]
-        # The channel attention pools over all pixels. 32 is the usual overlap of tiles.
         minimum = max(2**stages, SMALLEST_PHOTO) if config.prompt else 2**stages
         self.spec = ModelSpec(multiple=2**stages, minimum=minimum)
 

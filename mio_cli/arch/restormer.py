@@ -142,7 +142,6 @@ class Restormer(nn.Module):
     def __init__(self, config: RestormerConfig | None = None, latent_channels: int | None = None) -> None:
         super().__init__()
         self.config = config = config or RestormerConfig()
-        # The attention pools over all pixels. 32 is the overlap of the authors' tiles.
         self.spec = ModelSpec(multiple=8, minimum=8)
         dim, bias = config.dim, config.bias
         latent_channels = latent_channels or 8 * dim

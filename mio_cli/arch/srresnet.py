@@ -42,7 +42,6 @@ class SRResNet(nn.Module):
         super().__init__()
         self.config = config = config or SRResNetConfig()
         width = config.num_feat
-        # Three convolutions around the body and two in each block.
         minimum = SMALLEST_PHOTO if config.prompt else 1
         self.spec = ModelSpec(minimum=minimum)
 
