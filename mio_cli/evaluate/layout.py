@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -45,7 +46,7 @@ def _published_word(task: Task) -> str:
 
 
 def degraded_folder(task: Task, severity: Severity) -> Path:
-    """Where photos with ``task`` lie, relative to the root."""
+    """Where test photos with ``task`` lie, relative to the root."""
     word = _published_word(task)
     return Path("single_indis", word) if severity == "in-dis" else Path("single_outbig", f"{word}_outbig")
 
@@ -75,6 +76,21 @@ _UNKNOWN = [
 ]
 PLACES: tuple[Place, ...] = (*_SINGLE, *_UNKNOWN)
 """All sets: In-Dis and Out-Dis in class order, then Unknown."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where clean and degraded photos are written, relative to a root."""
+
+    truth: Path
+    degraded: Callable[[Task, Severity], Path]
+
+
+TESTSET = Layout(TRUTH, degraded_folder)
+"""The paper's test sets."""
+
+PAIRS = Layout(Path("GT"), lambda task, severity: Path(_published_word(task)))
+"""Pairs to train on, as the paper's scripts write them; of one severity."""
 
 
 def is_testset(root: Path) -> bool:

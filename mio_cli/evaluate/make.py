@@ -1,4 +1,4 @@
-"""Write In-Dis and Out-Dis test sets as PNG files in the paper's layout, with a manifest."""
+"""Write degraded photos as PNG files in the paper's layouts, to test or to train on, with a manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mio_cli.core.errors import DataError, MioError, UsageError
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import Form, Severity
-from mio_cli.evaluate.layout import TRUTH, degraded_folder
+from mio_cli.evaluate.layout import TESTSET, Layout
 from mio_cli.evaluate.metrics import to_8bit
 from mio_cli.evaluate.testset import degrade_photo, draw_parameters, read_depth, read_truth
 from mio_cli.hub.registry import sha256
@@ -28,11 +28,16 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True)
 class Plan:
-    """Which test set to make: it and the photos decide every pixel."""
+    """What to make: it and the photos decide every pixel.
+
+    Attributes:
+        layout: where files lie in the new folder.
+    """
 
     severities: tuple[Severity, ...] = ("in-dis", "out-dis")
     seed: int = 0
     form: Form = "real"
+    layout: Layout = TESTSET
 
 
 @dataclass
@@ -43,7 +48,7 @@ class Made:
     failures: list[MioError] = field(default_factory=list)
 
 
-def make_testset(
+def make_degraded(
     photos: Path,
     target: Path,
     plan: Plan | None = None,
@@ -101,13 +106,13 @@ def _degrade_all(path: Path, root: Path, plan: Plan) -> list[dict[str, Any]]:
     """The photo itself and all its degraded versions, as files and as the manifest's rows."""
     truth, depth = read_truth(path), read_depth(path)
     source = {"source": path.name, "source_sha256": sha256(path)}
-    rows = [_write(truth, root, TRUTH / f"{path.stem}.png") | source]
+    rows = [_write(truth, root, plan.layout.truth / f"{path.stem}.png") | source]
     for severity in plan.severities:
         for task in CLASS_ORDER:
             seen = degrade_photo(
                 truth, path.stem, task, severity=severity, form=plan.form, seed=plan.seed, depth=depth
             )
-            file = degraded_folder(task, severity) / f"{path.stem}.png"
+            file = plan.layout.degraded(task, severity) / f"{path.stem}.png"
             rows.append(_write(seen, root, file) | source | _facts(path.stem, task, severity, plan.seed))
             if task is Task.HAZE:
                 rows[-1]["depth_map"] = depth is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -67,11 +68,21 @@ def _latex(table: Table) -> str:
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
 
 
+_NUMBER = re.compile(r"(?P<number>[+-]?\d+(\.\d+)?)(%| \(.*\))")
+
+
+def _bare(cell: str) -> str:
+    """A number without the gain in brackets or the per cent sign; nothing for a dash."""
+    found = _NUMBER.fullmatch(cell)
+    return found["number"] if found else cell.replace("–", "")
+
+
 def to_csv(tables: Sequence[Table]) -> str:
-    """All tables one below the other, each with its title as first column."""
+    """All tables one below the other, each with its title as first column; numbers are bare."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for table in tables:
         writer.writerow(("table", *table.head))
-        writer.writerows((table.title, *row) for row in table.rows)
+        for row in table.rows:
+            writer.writerow((table.title, *row[: table.words], *map(_bare, row[table.words :])))
     return text.getvalue()

@@ -95,7 +95,8 @@ def find_sets(
         except DataError as error:
             missing.append(str(error))
     if "mixed" in groups:
-        sets += [_mixed_set(photos_in(root), chain, seed) for chain in CHAINS]
+        clean = photos_in(root / TRUTH if is_testset(root) else root)
+        sets += [_mixed_set(clean, chain, seed) for chain in CHAINS]
     if any(each.group in SEVERITIES for each in sets):
         sets.append(_clean_set(photos or photos_in(root / TRUTH)))
     if not sets:
@@ -138,7 +139,8 @@ def _clean_set(photos: Sequence[Path]) -> EvalSet:
 def _degraded(path: Path, task: Task, severity: Severity, seed: int, form: Form) -> Loaded:
     truth = read_truth(path)
     depth = read_depth(path) if task is Task.HAZE else None
-    return degrade_photo(truth, path.stem, task, severity=severity, form=form, seed=seed, depth=depth), truth
+    seen = degrade_photo(truth, path.stem, task, severity=severity, form=form, seed=seed, depth=depth)
+    return seen, truth[: seen.shape[0], : seen.shape[1]]
 
 
 def _mixed(path: Path, chain: str, seed: int) -> Loaded:

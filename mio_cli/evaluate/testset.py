@@ -103,8 +103,12 @@ def degrade_photo(
 ) -> np.ndarray:
     """Degrade H×W×3 float32 in [0, 1]; ``seed``, ``name`` and ``task`` decide the parameters.
 
-    ``depth`` is a map of any size in [0, 1] (1 is far), used by haze.
+    ``depth`` is a map of any size in [0, 1] (1 is far), used by haze. The published code cuts photos for haze
+    and rain to multiples of four at the right and the bottom, and so does this in that form.
     """
+    if form == "published" and task in (Task.HAZE, Task.RAIN):
+        height, width = (length // 4 * 4 for length in photo.shape[:2])
+        photo = photo[:height, :width]
     parameters, generator = draw_parameters(name, task, severity, seed)
     x, depth_map = _to_batch(photo, depth)
     return _to_photo(degrade(task, x, parameters, generator, form=form, depth=depth_map))

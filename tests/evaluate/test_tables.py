@@ -97,6 +97,15 @@ def test_markdown_and_csv() -> None:
     assert rows[2][1:] == ["net_1", "auto", "31.50", "14.00", "22.75"]
 
 
+def test_csv_holds_numbers_that_programs_read() -> None:
+    rows = list(csv.DictReader(io.StringIO(to_csv(quality_tables(Summary(ONE), [PSNR])))))
+    assert (rows[0]["task"], float(rows[0]["auto"]), float(rows[0]["recognised"])) == ("rain", 31.5, 50)
+    assert rows[-1]["task"] == MEAN
+    for row in rows:
+        for cell in list(row.values())[2:]:
+            assert cell == "" or float(cell) >= 0
+
+
 def test_latex(tmp_path: Path) -> None:
     text = to_latex(
         [*quality_tables(Summary(TWO), [PSNR], several=True), *quality_tables(Summary(ONE), [PSNR])]
