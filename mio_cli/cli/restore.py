@@ -161,7 +161,8 @@ def _restore_all(
         bar = progress.add_task("restoring", total=len(sources))
 
         def advance(index: int, done: int, total: int) -> None:
-            progress.update(bar, completed=index + done / total, description=visible(sources[index].path.name))
+            name = visible(sources[index].path.name)
+            progress.update(bar, completed=index + done / total, description=name)
 
         with closing(restore_files(sources, restorer, options, advance)) as finished:
             for outcome in finished:

@@ -14,7 +14,7 @@ import torch
 
 from mio_cli.arch.classifier import Classifier
 from mio_cli.arch.compact_classifier import CompactClassifier
-from mio_cli.core.errors import WeightsError
+from mio_cli.core.errors import WeightsError, WrongModelError
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, UNDO_ORDER, Task
 from mio_cli.hub.folder import load_model_folder, read_config
 from mio_cli.hub.locate import model_folder
@@ -205,7 +205,8 @@ class TaskClassifier:
         model: a classifier's name, folder or repository; of the seven tasks, and perhaps clean.
 
     Raises:
-        WeightsError: there is no such model, or it is no such classifier.
+        WrongModelError: there is no such model, or it is no such classifier.
+        WeightsError: it is damaged.
     """
 
     def __init__(self, model: str = DEFAULT_CLASSIFIER, *, device: torch.device | None = None) -> None:
@@ -214,7 +215,7 @@ class TaskClassifier:
         net = load_model_folder(folder).to(self.device)
         names = [*(task.value for task in CLASS_ORDER), CLEAN]
         if not isinstance(net, Classifier | CompactClassifier) or net.config.classes not in (7, 8):
-            raise WeightsError(f"{model} is no classifier of the seven tasks", hint="leave out --model")
+            raise WrongModelError(f"{model} is no classifier of the seven tasks", hint="leave out --model")
         self.net, self.names = net, names[: net.config.classes]
         self.temperature = self._temperature(folder)
 
