@@ -93,13 +93,15 @@ def outcome_record(outcome: Outcome) -> dict[str, object]:
             "mode": decision.mode,
             "tasks": {task.value: round(share, 4) for task, share in decision.tasks.items()},
             "probabilities": {name: round(share, 4) for name, share in decision.probabilities.items()},
+            "why": decision.why or None,
         }
         for decision in outcome.passes
     ]
-    first = passes[0] if passes else {"mode": None, "tasks": {}, "probabilities": {}}
+    first = passes[0] if passes else {"mode": None, "tasks": {}, "probabilities": {}, "why": None}
     return {
         "input": str(outcome.source),
         "output": None if outcome.output is None else str(outcome.output),
+        "compare": None if outcome.comparison is None else str(outcome.comparison),
         "status": outcome.status,
         **first,
         "passes": passes,
@@ -119,19 +121,22 @@ def outcome_line(outcome: Outcome) -> str:
     if status == "skipped":
         return f"[dim]skipped[/] {name}: {plain(str(outcome.output))} is there already"
     done = ", then ".join(_words_of_passes(outcome.passes))
+    compared = f" and {plain(str(outcome.comparison))}" if outcome.comparison else ""
     notes = "".join(f"\n  [dim]{plain(note)}[/]" for note in outcome.notes)
     return (
-        f"[{COLOURS[status]}]{status}[/] {name}: {done} → {plain(str(outcome.output))}"
+        f"[{COLOURS[status]}]{status}[/] {name}: {done} → {plain(str(outcome.output))}{compared}"
         f" [dim]{outcome.seconds:.1f} s[/]{notes}"
     )
 
 
 def _words_of_passes(passes: Sequence[Decision]) -> Iterator[str]:
-    """Each pass in words, and what the classifier said after the last pass that follows from it."""
+    """Each pass in words, and why: what the network saw, or what the classifier said, which is told after the
+    last pass that follows from it."""
     for decision, following in zip_longest(passes, passes[1:]):
         heard = decision.probabilities
         known = not heard or (following and following.probabilities == heard)
-        yield f"[bold]{decision}[/]" + ("" if known else f" [dim]({percentages(heard)})[/]")
+        why = decision.why or ("" if known else percentages(heard))
+        yield f"[bold]{decision}[/]" + (f" [dim]({why})[/]" if why else "")
 
 
 def summary_table(outcomes: Sequence[Outcome], seconds: float) -> Table:
