@@ -101,6 +101,11 @@ def _load(path: Path, name: str) -> bytes:
             file.seek(0)
             return file.read()
     except FileNotFoundError:
+        if path.is_symlink():
+            raise PhotoError(
+                f"{name}: is a link to '{os.readlink(path)}', which is not there",
+                hint="name the photo itself",
+            ) from None
         raise PhotoError(f"{name}: no such file", hint="check the spelling and the folder") from None
     except PermissionError:
         raise PhotoError(f"{name}: you may not read it", hint="change its permissions") from None
