@@ -193,6 +193,17 @@ def _left_behind(image: ImageFile.ImageFile, data: bytes, file_format: str) -> t
     )
 
 
+def _profile_lost(image: ImageFile.ImageFile, grey: bool) -> tuple[str, ...]:
+    """A sentence if the file's profile is damaged or made for pixels of another kind."""
+    if "icc_profile" not in image.info or image.mode == "LAB":
+        return ()
+    cmyk = image.mode == "CMYK" or (isinstance(image, TiffImageFile) and is_deep_cmyk(image))
+    spaces = ("CMYK",) if cmyk else ("RGB", "GRAY") if grey else ("RGB",)
+    if colour_space(image.info["icc_profile"] or b"") in spaces:
+        return ()
+    return ("its colour profile is damaged, or for other pixels: it is not used and not kept",)
+
+
 def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Picture:
     metadata = metadata_of(image)
     boxes = isobmff.primary_properties(data) if file_format in ("AVIF", "HEIF") else {}
@@ -237,6 +248,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         excess=excess,
         stored_bits=bits,
         left_behind=_left_behind(image, data, file_format)
+        + _profile_lost(image, grey)
         + ("its colours of 16 bits are read with 8: its profile is a table",) * reduced,
     )
 

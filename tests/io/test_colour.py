@@ -255,10 +255,19 @@ def test_cmyk_goes_through_its_profile(photo: np.ndarray) -> None:
     assert Image.open(BytesIO(encode_picture(picture))).mode == "RGB"
 
 
+LOST = "its colour profile is damaged, or for other pixels: it is not used and not kept"
+
+
 def test_damaged_profiles_do_no_harm(photo: np.ndarray) -> None:
     icc = WIDE["Display P3"]
     for size in (1, 100, 131, 140, 200, 300, len(icc) - 40):
         picture = read_picture(png(photo, icc[:size]))
         assert np.array_equal(np.asarray(Image.open(BytesIO(encode_picture(picture)))), photo)
+        assert losses(picture) == ((LOST,) if size < 132 else ()), "what is kept of it is no loss"
     for wrong in (table_profile("CMYK"), grey_profile(gamma_curve(1.8))):
-        assert read_picture(png(photo, wrong)).icc is None
+        picture = read_picture(png(photo, wrong))
+        assert (picture.icc, losses(picture)) == (None, (LOST,))
+    torn = with_chunk(encode(Image.fromarray(photo), "PNG"), b"iCCP", b"x\0\0no zlib")
+    assert losses(read_picture(torn)) == (LOST,)
+    cmyk = encode(Image.fromarray(photo).convert("CMYK"), "JPEG", icc_profile=b"no profile")
+    assert losses(read_picture(cmyk)) == (LOST,)
