@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
@@ -72,9 +72,7 @@ def find_photos(
             if unique.setdefault(key, source) is not source:
                 again.add(key)
     if unread:
-        suffixes = Counter(Path(path).suffix.lower() for path in unread)
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
-        note(f"passed over photos that mio does not read: {kinds}")
+        note(f"passed over photos that mio does not read: {_kinds(unread)}")
     if again:
         note(f"named more than once, taken once: {len(again)} photo{'s' * (len(again) > 1)}")
     return _unambiguous(list(unique.values()))
@@ -174,9 +172,12 @@ def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source
         # "./-" is a file of that name, of which a path would leave no more than "-".
         return [Source(named.absolute() if named == STREAM and argument != "-" else named)]
     if os.path.isdir(argument):
-        found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip, unread)]
+        others: set[str] = set()
+        found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip, others)]
         if not found:
-            raise UsageError(f"'{argument}' holds no photos", hint=f"mio reads {READABLE}")
+            instead = f" that mio reads, but {_kinds(others)}" if others else ""
+            raise UsageError(f"'{argument}' holds no photos{instead}", hint=f"mio reads {READABLE}")
+        unread |= others
         return found
     if glob.has_magic(argument):
         found = list(_expand(argument, skip, unread))
@@ -184,6 +185,12 @@ def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source
             raise UsageError(f"no photo matches '{argument}'", hint="check the pattern and the folder")
         return found
     return [Source(Path(argument))]
+
+
+def _kinds(paths: Iterable[str]) -> str:
+    """``3 .cr2, 1 .gif``."""
+    suffixes = Counter(sorted(Path(path).suffix.lower() for path in paths))
+    return ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
 
 
 def _walk(folder: Path, skip: Path | None, unread: set[str]) -> list[Path]:

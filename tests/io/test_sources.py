@@ -103,6 +103,9 @@ def test_patterns_the_shell_left_alone(album: Path) -> None:
 def test_nothing_found_is_said(album: Path) -> None:
     with pytest.raises(UsageError, match="'empty' holds no photos; mio reads JPEG"):
         find_photos(["empty"])
+    (album / "empty" / "a.CR2").touch()
+    with pytest.raises(UsageError, match=r"'empty' holds no photos that mio reads, but 1 \.cr2; mio reads"):
+        find_photos(["empty"])
     with pytest.raises(UsageError, match="name is empty"):
         find_photos([""])
     with pytest.raises(UsageError, match=r"no photo matches 'album/\*\.webp'"):
