@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from mio_cli.cli.options import Classifier, Debug, Device, Json, MaxPixels, Paths
-from mio_cli.cli.output import console, file_progress, print_error, print_json, print_note, probability_table
+from mio_cli.cli.output import file_progress, print_error, print_json, print_note, visible
 from mio_cli.cli.streams import check_input
+from mio_cli.cli.tables import print_probabilities
 from mio_cli.core.errors import MioError
 
 EXAMPLES = "Example: mio classify holiday/ --json"
@@ -36,7 +37,7 @@ def classify(
         with file_progress(visible=not as_json) as progress:
             bar = progress.add_task("classifying", total=len(sources))
             for source in sources:
-                progress.update(bar, description=source.path.name)
+                progress.update(bar, description=visible(source.path.name))
                 outcome = Outcome(source.path)
                 outcomes.append(outcome)
                 try:
@@ -55,5 +56,5 @@ def classify(
                 progress.advance(bar)
     finally:  # what is known is worth showing after Ctrl-C, too
         if rows and not as_json:
-            console.print(probability_table(rows))
+            print_probabilities(rows)
     raise typer.Exit(exit_code(outcomes))

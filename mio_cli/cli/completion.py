@@ -14,10 +14,24 @@ def complete_task(incomplete: str) -> list[str]:
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Names for ``--model``: the registry's. Folders and repositories complete themselves, or do not."""
+    """Names of any models: the registry's. Folders and repositories complete themselves, or do not."""
     from mio_cli.hub.registry import registered
 
     return [name for name in registered() if name.startswith(incomplete)]
+
+
+def complete_restorer(incomplete: str) -> list[str]:
+    """Names for ``--model`` of what restores."""
+    from mio_cli.hub.registry import DEFAULT_CLASSIFIER
+
+    return [name for name in complete_model(incomplete) if name != DEFAULT_CLASSIFIER]
+
+
+def complete_classifier(incomplete: str) -> list[str]:
+    """Names for ``--model`` of what classifies."""
+    from mio_cli.hub.registry import DEFAULT_CLASSIFIER
+
+    return [name for name in complete_model(incomplete) if name == DEFAULT_CLASSIFIER]
 
 
 def complete_recipe(incomplete: str) -> list[str]:

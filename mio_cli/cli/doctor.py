@@ -16,10 +16,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
 import typer
-from rich.markup import escape
 
 from mio_cli.cli.options import Json
-from mio_cli.cli.output import console, print_json
+from mio_cli.cli.output import console, plain, print_json
 from mio_cli.core.errors import EXIT_NOTHING_WORKED, MioError
 
 EXAMPLES = "Example: mio doctor --json"
@@ -69,8 +68,8 @@ def doctor(as_json: Json = False) -> None:
             print_json(asdict(finding))
             continue
         mark = {"good": "[green]✓[/]", "absent": "[dim]–[/]", "broken": "[red]✗[/]"}[finding.state]
-        remedy = f" [dim]→[/] {escape(finding.remedy)}" if finding.remedy else ""
-        console.print(f"{mark} [bold]{finding.name}[/] {escape(finding.facts)}{remedy}")
+        remedy = f" [dim]→[/] {plain(finding.remedy)}" if finding.remedy else ""
+        console.print(f"{mark} [bold]{finding.name}[/] {plain(finding.facts)}{remedy}")
     if broken:
         raise typer.Exit(EXIT_NOTHING_WORKED)
 

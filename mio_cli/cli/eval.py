@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from mio_cli.cli.analysis import analyse
-from mio_cli.cli.completion import complete_model
+from mio_cli.cli.completion import complete_restorer
 from mio_cli.cli.options import Debug, Device, Ensemble, Json
 from mio_cli.cli.output import console, error_console, file_progress, print_error, print_json, print_note
 from mio_cli.cli.tables import Format, print_tables
@@ -90,7 +90,7 @@ Models = Annotated[
     typer.Option(
         "--model",
         metavar="NAME|FOLDER|hf:USER/REPO",
-        autocompletion=complete_model,
+        autocompletion=complete_restorer,
         help="Which model; several for a comparison. Default: mio-small, unless there is a --command.",
         rich_help_panel=WHAT,
     ),

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.markup import escape
 
 from mio_cli.cli.bench import EXAMPLES as BENCH_EXAMPLES
 from mio_cli.cli.bench import bench
 from mio_cli.cli.completion import complete_model
 from mio_cli.cli.options import Debug, Json
-from mio_cli.cli.output import console, print_done, print_error, print_json
+from mio_cli.cli.output import console, plain, print_done, print_error, print_json
+from mio_cli.cli.tables import print_table
 from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_SOME_FAILED, MioError, UsageError
 
 EXAMPLES = """Examples:
@@ -59,8 +59,8 @@ def list_models(as_json: Json = False) -> None:
         table.add_column(heading, justify="right" if heading == "parameters" else "left")
     for row in rows:
         parameters = f"{row.parameters:,}" if row.parameters else ""
-        table.add_row(escape(row.name), row.arch, parameters, escape(row.weights))
-    console.print(table)
+        table.add_row(plain(row.name), row.arch, parameters, plain(row.weights))
+    print_table(table)
     console.print("[dim]Weights that are not shipped: mio models import FILE, or mio models pull REPO[/]")
 
 
@@ -97,8 +97,8 @@ def info(
         "weights": found.weights,
         **found.config,
     }.items():
-        table.add_row(f"[bold]{escape(key)}[/]", escape(str(value)))
-    console.print(table)
+        table.add_row(f"[bold]{plain(key)}[/]", plain(str(value)))
+    print_table(table)
 
 
 @app.command(epilog="Example: mio models pull hf:user/repo@v1")

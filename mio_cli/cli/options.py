@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from mio_cli.cli.completion import complete_model
+from mio_cli.cli.completion import complete_classifier, complete_restorer
 
 MACHINE, FILES = "Model and machine", "Files"
 """Headings of groups of options in the help."""
@@ -37,14 +38,14 @@ Ensemble = Annotated[
 ]
 
 
-def _model(help: str) -> typer.models.OptionInfo:
+def _model(help: str, complete: Callable[[str], list[str]]) -> typer.models.OptionInfo:
     return typer.Option(
         metavar="NAME|FOLDER|hf:USER/REPO",
-        autocompletion=complete_model,
+        autocompletion=complete,
         help=f"{help} See [bold]mio models[/]; hf: may end in @revision.",
         rich_help_panel=MACHINE,
     )
 
 
-Model = Annotated[str | None, _model("Which model. Default: small; base on a GPU.")]
-Classifier = Annotated[str, _model("Which classifier.")]
+Model = Annotated[str | None, _model("Which model. Default: small; base on a GPU.", complete_restorer)]
+Classifier = Annotated[str, _model("Which classifier.", complete_classifier)]

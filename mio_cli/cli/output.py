@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import traceback
 from collections import Counter
@@ -24,23 +25,36 @@ if TYPE_CHECKING:
 console = Console(highlight=False, soft_wrap=True, emoji=False)
 error_console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Characters that steer a terminal, break a line or turn its direction; names of files may hold any."""
+
+
+def visible(text: str) -> str:
+    """Text on one line that leaves the terminal alone: what would steer it is spelt out."""
+    return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def plain(text: str) -> str:
+    """:func:`visible` text as rich's markup, in which its brackets are only brackets."""
+    return escape(visible(text))
+
 
 def print_error(error: MioError, *, debug: bool = False) -> None:
     """One line on stderr: what went wrong and what to do; with ``debug`` also where."""
     if debug:
         traceback.print_exception(error)
-    remedy = f" [dim]→ {escape(error.hint)}[/]" if error.hint else ""
-    error_console.print(f"[red]error:[/] {escape(error.message)}{remedy}")
+    remedy = f" [dim]→ {plain(error.hint)}[/]" if error.hint else ""
+    error_console.print(f"[red]error:[/] {plain(error.message)}{remedy}")
 
 
 def print_note(text: str) -> None:
     """One line on stderr: something went otherwise than asked, but went on."""
-    error_console.print(f"[yellow]note:[/] {escape(text)}")
+    error_console.print(f"[yellow]note:[/] {plain(text)}")
 
 
 def print_done(verb: str, text: str) -> None:
     """One line: what was done, in green, and to what."""
-    console.print(f"[green]{verb}[/] {escape(text)}")
+    console.print(f"[green]{verb}[/] {plain(text)}")
 
 
 def file_progress(*, visible: bool) -> Progress:
@@ -79,13 +93,15 @@ def outcome_record(outcome: Outcome) -> dict[str, object]:
             "mode": decision.mode,
             "tasks": {task.value: round(share, 4) for task, share in decision.tasks.items()},
             "probabilities": {name: round(share, 4) for name, share in decision.probabilities.items()},
+            "why": decision.why or None,
         }
         for decision in outcome.passes
     ]
-    first = passes[0] if passes else {"mode": None, "tasks": {}, "probabilities": {}}
+    first = passes[0] if passes else {"mode": None, "tasks": {}, "probabilities": {}, "why": None}
     return {
         "input": str(outcome.source),
         "output": None if outcome.output is None else str(outcome.output),
+        "compare": None if outcome.comparison is None else str(outcome.comparison),
         "status": outcome.status,
         **first,
         "passes": passes,
@@ -101,23 +117,26 @@ COLOURS: Mapping[Status, str] = {"restored": "green", "copied": "yellow", "skipp
 
 def outcome_line(outcome: Outcome) -> str:
     """An outcome without error as one line of rich markup."""
-    status, name = outcome.status, escape(str(outcome.source))
+    status, name = outcome.status, plain(str(outcome.source))
     if status == "skipped":
-        return f"[dim]skipped[/] {name}: {escape(str(outcome.output))} is there already"
+        return f"[dim]skipped[/] {name}: {plain(str(outcome.output))} is there already"
     done = ", then ".join(_words_of_passes(outcome.passes))
-    notes = "".join(f"\n  [dim]{escape(note)}[/]" for note in outcome.notes)
+    compared = f" and {plain(str(outcome.comparison))}" if outcome.comparison else ""
+    notes = "".join(f"\n  [dim]{plain(note)}[/]" for note in outcome.notes)
     return (
-        f"[{COLOURS[status]}]{status}[/] {name}: {done} → {escape(str(outcome.output))}"
+        f"[{COLOURS[status]}]{status}[/] {name}: {done} → {plain(str(outcome.output))}{compared}"
         f" [dim]{outcome.seconds:.1f} s[/]{notes}"
     )
 
 
 def _words_of_passes(passes: Sequence[Decision]) -> Iterator[str]:
-    """Each pass in words, and what the classifier said after the last pass that follows from it."""
+    """Each pass in words, and why: what the network saw, or what the classifier said, which is told after the
+    last pass that follows from it."""
     for decision, following in zip_longest(passes, passes[1:]):
         heard = decision.probabilities
         known = not heard or (following and following.probabilities == heard)
-        yield f"[bold]{decision}[/]" + ("" if known else f" [dim]({percentages(heard)})[/]")
+        why = decision.why or ("" if known else percentages(heard))
+        yield f"[bold]{decision}[/]" + (f" [dim]({why})[/]" if why else "")
 
 
 def summary_table(outcomes: Sequence[Outcome], seconds: float) -> Table:
@@ -128,18 +147,4 @@ def summary_table(outcomes: Sequence[Outcome], seconds: float) -> Table:
     table.add_column("seconds", justify="right")
     counts = Counter(outcome.status for outcome in outcomes)
     table.add_row(*(str(counts[status]) for status in COLOURS), f"{seconds:.1f}")
-    return table
-
-
-def probability_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
-    """Probabilities by photo, the likeliest in bold."""
-    names = list(next(iter(rows.values())))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("photo", overflow="fold")
-    for name in names:
-        table.add_column(name, justify="right")
-    for photo, shares in rows.items():
-        best = max(shares.values())
-        cells = [f"[bold]{p:.1%}[/]" if p == best else f"[dim]{p:.1%}[/]" for p in shares.values()]
-        table.add_row(escape(photo), *cells)
     return table

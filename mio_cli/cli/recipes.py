@@ -10,6 +10,7 @@ import typer
 from mio_cli.cli.completion import complete_recipe
 from mio_cli.cli.options import Debug, Json
 from mio_cli.cli.output import console, print_json
+from mio_cli.cli.tables import print_table
 from mio_cli.core.errors import UsageError
 from mio_cli.core.paths import atomic_path
 
@@ -72,7 +73,7 @@ def list_recipes(as_json: Json = False) -> None:
         label = label if name == label else f"{label}-…"
         table.add_row(label, recipe.model.arch, f"{recipe.iterations:,}",
                       str(recipe.data.batch), str(recipe.data.patch))  # fmt: skip
-    console.print(table)
+    print_table(table)
     console.print(
         "[dim]…: M (all tasks at once), S (one after another) or single:TASK (sr, blur, noise, jpeg, rain,\n"
         "haze, lowlight); then -EP (explicit prompt), -AP (adaptive) or nothing. Iterations of M and S.[/]"

@@ -22,6 +22,7 @@ from mio_cli.cli.output import (
     print_json,
     print_note,
     summary_table,
+    visible,
 )
 from mio_cli.cli.streams import check_input, check_output, writes_stream
 from mio_cli.core.request import LEAST_TILE, Request
@@ -160,7 +161,8 @@ def _restore_all(
         bar = progress.add_task("restoring", total=len(sources))
 
         def advance(index: int, done: int, total: int) -> None:
-            progress.update(bar, completed=index + done / total, description=sources[index].path.name)
+            name = visible(sources[index].path.name)
+            progress.update(bar, completed=index + done / total, description=name)
 
         with closing(restore_files(sources, restorer, options, advance)) as finished:
             for outcome in finished:

@@ -47,6 +47,12 @@ class WeightsError(MioError):
     """Model weights are missing, damaged or do not fit the network."""
 
 
+class WrongModelError(WeightsError):
+    """The model that is asked for is none, or does something else than what is asked."""
+
+    exit_code = EXIT_USAGE
+
+
 class RecipeError(MioError):
     """A recipe file is wrong; the message names the key, the file and what is allowed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping
 from enum import StrEnum
@@ -104,7 +105,7 @@ def parse_task(text: str) -> Task:
     """The task that ``text`` names: a task word, an alias or a letter, in any case.
 
     Raises:
-        UsageError: ``text`` names no task; the message lists what is allowed.
+        UsageError: ``text`` names no task; the message lists what is allowed, and what is spelt alike.
     """
     word = text.strip().lower()
     if word in ALIASES:
@@ -115,7 +116,9 @@ def parse_task(text: str) -> Task:
         return Task(word)
     except ValueError:
         allowed = ", ".join(task.value for task in Task)
-        raise UsageError(f"unknown task '{text}'", hint=f"choose one of: {allowed}") from None
+        alike = difflib.get_close_matches(word, [*Task, *ALIASES], n=1)
+        meant = f"did you mean {alike[0]}? Else " if alike else ""
+        raise UsageError(f"unknown task '{text}'", hint=f"{meant}choose one of: {allowed}") from None
 
 
 def parse_prompts(text: str) -> tuple[Prompt, ...]:
@@ -125,13 +128,18 @@ def parse_prompts(text: str) -> tuple[Prompt, ...]:
     words), and ``"rain=0.7,lowlight=0.3"`` is one pass whose prompt is mixed in these proportions.
 
     Raises:
-        UsageError: a word names no task, a task is repeated, or a share is no positive number.
+        UsageError: a word names no task, a task is repeated, a share is no positive number, or ``auto`` is
+            not the only word.
     """
     if text.strip().lower() == "auto":
         return ()
     shares: dict[Task, float | None] = {}
     for part in text.split(","):
         word, equals, number = part.partition("=")
+        if word.strip().lower() == "auto":
+            raise UsageError(
+                f"'auto' stands alone, not as in '{text}'", hint="ask for auto alone, or for tasks"
+            )
         task = parse_task(word)
         if task in shares:
             raise UsageError(f"'{task}' is named twice in '{text}'", hint="name each task once")

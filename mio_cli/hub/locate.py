@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mio_cli.core.errors import WeightsError
+from mio_cli.core.errors import WeightsError, WrongModelError
 from mio_cli.hub.fetch import fetch, parse_hub
-from mio_cli.hub.registry import WEIGHTS, Entry, find, registered, sha256
+from mio_cli.hub.registry import DEFAULT_CLASSIFIER, WEIGHTS, Entry, find, registered, sha256
 
 
 def model_folder(reference: str) -> Path:
     """The model folder behind a registered name, a path, or ``[hf:]user/repo[@revision]``, in this order.
 
     Raises:
-        WeightsError: there is no such model, or its weights are not those that the registry promises.
+        WrongModelError: there is no such model.
+        WeightsError: it cannot be fetched, or its weights are not those that the registry promises.
     """
     if entry := find(reference):
         return _registered_folder(entry)
@@ -21,9 +22,11 @@ def model_folder(reference: str) -> Path:
         return folder
     if model := parse_hub(reference):
         return fetch(model)
-    known = ", ".join(registered())
-    raise WeightsError(
-        f"no model '{reference}'", hint=f"name a model folder, a repository hf:user/repo, or one of: {known}"
+    known = ", ".join(name for name in registered() if name != DEFAULT_CLASSIFIER)
+    raise WrongModelError(
+        f"no model '{reference}'",
+        hint=f"name a model folder, a repository hf:user/repo, or one of: {known}; "
+        f"for mio classify {DEFAULT_CLASSIFIER}",
     )
 
 

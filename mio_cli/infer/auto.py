@@ -14,12 +14,13 @@ import torch
 
 from mio_cli.arch.classifier import Classifier
 from mio_cli.arch.compact_classifier import CompactClassifier
-from mio_cli.core.errors import WeightsError
+from mio_cli.core.errors import WeightsError, WrongModelError
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, UNDO_ORDER, Task
 from mio_cli.hub.folder import load_model_folder, read_config
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import DEFAULT_CLASSIFIER
 from mio_cli.infer.engine import choose_device
+from mio_cli.infer.survey import CameraBlur
 from mio_cli.infer.transfer import to_tensor
 
 CONFIDENT = 0.75
@@ -82,12 +83,14 @@ class Decision:
         probabilities: what the classifier said, by class name, and what the network's own look for haze made
             of it; empty if it was not asked.
         perhaps: only a task that the classifier still sees after the passes before (:data:`STILL_DARK`).
+        why: what the network itself saw, where that and not the probabilities decided; else empty.
     """
 
     mode: Mode
     tasks: Mapping[Task, float] = field(default_factory=dict)
     probabilities: Mapping[str, float] = field(default_factory=dict)
     perhaps: bool = False
+    why: str = ""
 
     def __str__(self) -> str:
         if self.mode == "none":
@@ -126,7 +129,7 @@ def decide(
     known: Collection[Task] = CLASS_ORDER,
     told: bool = True,
     haziness: Callable[[], float | None] = lambda: None,
-    camera_blur: Callable[[], float | None] = lambda: None,
+    camera_blur: Callable[[], CameraBlur | None] = lambda: None,
 ) -> Plan:
     """Blurred by a camera: blur. Perhaps clean: leave alone. Confident of one task or of two: these.
 
@@ -136,13 +139,14 @@ def decide(
         adaptive: whether the network can be prompted by the photo.
         haziness: mean optical depth of the haze that the network itself sees, if it can tell; asked if it
             matters. The classifier takes soft photos and faint ones for hazy, and is unsure of many that are.
-        camera_blur: how sure the network is that a lens or a movement blurred the photo, if it can tell.
+        camera_blur: what the network sees of a lens's or a movement's blur, if it can tell.
         known: tasks that the network can be told. A photo that needs another one is left alone too: told
             of a degradation that is not there, a network does harm.
         told: whether the network can be told tasks at all. If not, it has nothing to do in a second pass.
     """
-    if (camera_blur() or 0.0) >= BLURRED_BY_CAMERA:
-        return (Decision("explicit", {Task.BLUR: 1.0}, probabilities),)
+    blur = camera_blur()
+    if blur and blur.sure >= BLURRED_BY_CAMERA:
+        return (Decision("explicit", {Task.BLUR: 1.0}, probabilities, why=blur.words),)
     haziness = cache(haziness)  # it looks at the whole photo
     pair = _pair(probabilities) if told else set()
     if Task.HAZE in pair and (haziness() or 0.0) < HAZY_BESIDE:
@@ -205,7 +209,8 @@ class TaskClassifier:
         model: a classifier's name, folder or repository; of the seven tasks, and perhaps clean.
 
     Raises:
-        WeightsError: there is no such model, or it is no such classifier.
+        WrongModelError: there is no such model, or it is no such classifier.
+        WeightsError: it is damaged.
     """
 
     def __init__(self, model: str = DEFAULT_CLASSIFIER, *, device: torch.device | None = None) -> None:
@@ -214,7 +219,7 @@ class TaskClassifier:
         net = load_model_folder(folder).to(self.device)
         names = [*(task.value for task in CLASS_ORDER), CLEAN]
         if not isinstance(net, Classifier | CompactClassifier) or net.config.classes not in (7, 8):
-            raise WeightsError(f"{model} is no classifier of the seven tasks", hint="leave out --model")
+            raise WrongModelError(f"{model} is no classifier of the seven tasks", hint="leave out --model")
         self.net, self.names = net, names[: net.config.classes]
         self.temperature = self._temperature(folder)
 

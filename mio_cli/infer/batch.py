@@ -70,6 +70,7 @@ class Outcome:
 
     Attributes:
         output: the file written or passed over; ``None`` if it failed.
+        comparison: the before/after picture written; ``None`` if none was.
         passes: what was done and why, pass by pass.
         seconds: what reading, restoring and writing took, without waiting for other files.
         notes: what was lost; see :func:`mio_cli.io.losses`.
@@ -77,6 +78,7 @@ class Outcome:
 
     source: Path
     output: Path | None = None
+    comparison: Path | None = None
     passes: tuple[Decision, ...] = ()
     seconds: float = 0.0
     notes: list[str] = field(default_factory=list)
@@ -199,7 +201,7 @@ class _File:
             return self.outcome
         with self._charged():
             if self.options.compare:
-                _write_comparison(self.before, self.after, self.target)
+                self.outcome.comparison = _write_comparison(self.before, self.after, self.target)
             self._write_output(self.before.with_rgb(self.after))
             self.outcome.output = self.target
         return self.outcome
@@ -267,8 +269,8 @@ def _write_stream(data: bytes) -> None:
         raise PhotoError(f"cannot write to standard output: {error.strerror}") from None
 
 
-def _write_comparison(before: Picture, after: np.ndarray, target: Path) -> None:
-    """``photo.compare.jpg``: before on the left, after on the right, both at the same size."""
+def _write_comparison(before: Picture, after: np.ndarray, target: Path) -> Path:
+    """``photo.compare.jpg``: before on the left, after on the right, both at the same size. Returns where."""
     height, width = after.shape[:2]
     shrink = min(1.0, COMPARE_SIDE / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
@@ -276,4 +278,6 @@ def _write_comparison(before: Picture, after: np.ndarray, target: Path) -> None:
     line = np.ones((size[1], 4, 3), np.float32)
     sheet = np.concatenate([halves[0], line, halves[1]], axis=1)
     picture = Picture(rgb=np.clip(sheet, 0, 1))
-    write_picture(picture, comparison_path(target), quality=92)
+    path = comparison_path(target)
+    write_picture(picture, path, quality=92)
+    return path

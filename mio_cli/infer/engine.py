@@ -18,7 +18,7 @@ from mio_cli.core.tasks import Task
 from mio_cli.infer.grid import block_grid
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, takes_task, task_prompt
-from mio_cli.infer.survey import camera_blur_of, overview_of, survey
+from mio_cli.infer.survey import CameraBlur, camera_blur_of, overview_of, survey
 from mio_cli.infer.tiles import BLEND, Span, padded, plan_axis, round_up
 from mio_cli.infer.transfer import Download, to_tensor
 
@@ -142,12 +142,12 @@ class Engine:
         return float(encoder.haze(overview_of(photo, self.device))[0, 0].mean())
 
     @torch.inference_mode()
-    def camera_blur(self, photo: np.ndarray) -> float | None:
-        """How sure the network is that a camera blurred an H×W×3 photo; ``None`` if it does not tell."""
+    def camera_blur(self, photo: np.ndarray) -> CameraBlur | None:
+        """What the network sees of a camera's blur in an H×W×3 photo; ``None`` if it does not tell."""
         encoder = getattr(self.net, "prompt", None)
         if not isinstance(encoder, PromptEncoder) or encoder.camera_blur is None:
             return None
-        return float(camera_blur_of(encoder.camera_blur, photo, self.device)[0, :2].sum())
+        return camera_blur_of(encoder.camera_blur, photo, self.device)
 
     def code(self, photo: np.ndarray, prompt: Tensor | None) -> PromptCode | Tensor | None:
         """What is injected into every tile: from the whole photo at full resolution, exactly."""

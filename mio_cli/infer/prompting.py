@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 from mio_cli.arch.pip import CLASSES, PIP
 from mio_cli.arch.prompts import PromptEncoder
-from mio_cli.core.errors import UsageError, WeightsError
+from mio_cli.core.errors import UsageError, WrongModelError
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.hub.describe import in_channels
 
 
 def check_restores_photos(net: nn.Module) -> None:
-    """Raise :class:`WeightsError` if ``net`` does not turn RGB photos into RGB photos."""
+    """Raise :class:`WrongModelError` if ``net`` does not turn RGB photos into RGB photos."""
     if hasattr(net, "logits"):
-        raise WeightsError("this model is a classifier", hint="use it with mio classify --model")
+        raise WrongModelError("this model is a classifier", hint="use it with mio classify --model")
     if (channels := in_channels(net)) != 3:
-        raise WeightsError(f"this model restores images of {channels} channels, not RGB photos")
+        raise WrongModelError(f"this model restores images of {channels} channels, not RGB photos")
 
 
 def needs_task(net: nn.Module) -> bool:

@@ -49,6 +49,18 @@ class _Part(NamedTuple):
     features: slice
 
 
+class CameraBlur(NamedTuple):
+    """What a lens or a movement did to a photo.
+
+    Attributes:
+        sure: how sure the network is that one of them blurred it, 0 to 1.
+        words: which of them, and how much: ``out of focus, radius 2.5 px``.
+    """
+
+    sure: float
+    words: str
+
+
 def survey(encoder: PromptEncoder, photo: np.ndarray, device: torch.device) -> PromptCode:
     """``encoder.encode_adaptive`` of a photo H×W×3 float32: the same code but for rounding.
 
@@ -67,15 +79,19 @@ def overview_of(photo: np.ndarray, device: torch.device) -> Tensor:
     return overview(torch.from_numpy(writable).permute(2, 0, 1)[None]).to(device)
 
 
-def camera_blur_of(reader: CameraBlurReader, photo: np.ndarray, device: torch.device) -> Tensor:
-    """What the reader of an encoder says of a photo H×W×3 float32: 1×7."""
+def camera_blur_of(reader: CameraBlurReader, photo: np.ndarray, device: torch.device) -> CameraBlur:
+    """What the reader of an encoder says of a photo H×W×3 float32."""
     sums, count = torch.zeros(1, SEGMENT, FREQUENCIES, dtype=torch.float64, device=device), 0
     for rows, columns in product(*map(_parts, photo.shape[:2])):
         block = to_tensor([photo[rows.seen, columns.seen]], device)[:, :, rows.own, columns.own]
         power, squares = plane_sums(enlarged(block))
         sums += power
         count += int(squares)
-    return reader(plane_spectrum(sums, torch.tensor(count, device=device)).float())
+    told = reader(plane_spectrum(sums, torch.tensor(count, device=device)).float())
+    disc, line, radius, half = told[0, :4].tolist()
+    return CameraBlur(
+        disc + line, f"out of focus, radius {radius:.1f} px" if disc > line else f"moved by {2 * half:.0f} px"
+    )
 
 
 def _parts(length: int) -> Iterator[_Part]:

@@ -22,7 +22,7 @@ from mio_cli.core.picture import Pixels
 
 _Float = TypeVar("_Float", bound=np.floating)
 
-_SRGB_TO_XYZ = np.array(
+SRGB_TO_XYZ = np.array(
     [[0.436065, 0.385147, 0.143066], [0.222493, 0.716888, 0.060608], [0.013916, 0.097076, 0.714096]]
 )
 """Linear sRGB to XYZ under ICC's D50 white."""
@@ -117,7 +117,7 @@ def matrix_profile(icc: bytes) -> Profile | None:
             return None
         curves = np.stack([_curve(tags[f"{channel}TRC"]) for channel in "rgb"])
         to_xyz = np.stack([_xyz(tags[f"{channel}XYZ"]) for channel in "rgb"], axis=1)
-        matrix = np.linalg.inv(_SRGB_TO_XYZ) @ to_xyz
+        matrix = np.linalg.inv(SRGB_TO_XYZ) @ to_xyz
         if not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-6:
             return None
         return Profile(curves, matrix)
@@ -160,8 +160,8 @@ def lab_to_srgb(codes: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.unsign
         light = (block[..., 0] * np.float32(100 / white) + 16) / 116
         a, b = (np.asarray(block[..., c].astype(signed), np.float32) * 256 / (white + 1) for c in (1, 2))
         f = np.stack([light + a / 500, light, light - b / 200], axis=-1)
-        xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2) * _SRGB_TO_XYZ.sum(axis=1)
-        rgb = np.clip(linear_to_srgb(xyz @ np.linalg.inv(_SRGB_TO_XYZ).T), 0.0, 1.0)
+        xyz = np.where(f > 6 / 29, f**3, (f - 4 / 29) * 3 * (6 / 29) ** 2) * SRGB_TO_XYZ.sum(axis=1)
+        rgb = np.clip(linear_to_srgb(xyz @ np.linalg.inv(SRGB_TO_XYZ).T), 0.0, 1.0)
         result[top : top + _ROWS] = np.rint(rgb * white)
     return result
 

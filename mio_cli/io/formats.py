@@ -51,8 +51,10 @@ FORMATS: dict[str, Format] = {
 
 
 UNREAD = {
-    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".srw", ".x3f"),
-    *(".gif", ".jp2", ".jxl", ".psd", ".xcf"),
+    *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".fff", ".gpr", ".iiq", ".kdc", ".mef", ".mrw"),
+    *(".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"),
+    *(".exr", ".gif", ".hdr", ".j2k", ".jp2", ".jpx", ".jxl", ".jxr", ".mpo", ".pcx", ".pgm", ".pnm", ".ppm"),
+    *(".psb", ".psd", ".tga", ".xcf"),
 }
 """Suffixes of photos that are not read: of camera raw files and others."""
 

@@ -16,10 +16,18 @@ from PIL import Image
 from mio_cli.io.formats import Codes
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+UNNAMED = 2, 2
+"""What :func:`named_colours` says of a file that names none."""
+
+GREY_TYPES = (0, 4)
+"""Colour types of grey pixels, as the 26th byte of a file tells them."""
+
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PAETH = 4
 _ROWS = 64  # rows filtered at a time
 _INCHES_PER_METRE = 1 / 0.0254
+_SRGB_GAMMA, _CLEARLY = 1 / 2.2, 0.02
+_LEAST_GAMMA, _GREATEST_GAMMA = 0.35, 1.5
 
 
 def encode_png(
@@ -98,7 +106,18 @@ def named_colours(data: bytes) -> tuple[int, int]:
             return content[0], content[1]
         if kind == b"IDAT":
             break
-    return 2, 2
+    return UNNAMED
+
+
+def stated_gamma(image: Image.Image) -> float | None:
+    """The exponent of a power law that a PNG file says its values are, if that is clearly not sRGB.
+
+    What says more (a profile, or that the file is sRGB) counts instead, and what cannot be is not believed.
+    """
+    value = image.info.get("gamma", 0.0)
+    if "icc_profile" in image.info or "srgb" in image.info or not _LEAST_GAMMA <= value <= _GREATEST_GAMMA:
+        return None
+    return None if abs(value - _SRGB_GAMMA) < _CLEARLY else 1 / value
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff, title_of
 from mio_cli.io.metadata import metadata_of
 from mio_cli.io.pillow import enable_heif, pillow_at_ease
-from mio_cli.io.profiles import display_p3
+from mio_cli.io.profiles import display_p3, power_law
 from mio_cli.io.tiff import (
     DeepTiff,
     count_pages,
@@ -101,6 +101,11 @@ def _load(path: Path, name: str) -> bytes:
             file.seek(0)
             return file.read()
     except FileNotFoundError:
+        if path.is_symlink():
+            raise PhotoError(
+                f"{name}: is a link to '{os.readlink(path)}', which is not there",
+                hint="name the photo itself",
+            ) from None
         raise PhotoError(f"{name}: no such file", hint="check the spelling and the folder") from None
     except PermissionError:
         raise PhotoError(f"{name}: you may not read it", hint="change its permissions") from None
@@ -188,11 +193,24 @@ def _left_behind(image: ImageFile.ImageFile, data: bytes, file_format: str) -> t
     )
 
 
+def _profile_lost(image: ImageFile.ImageFile, grey: bool) -> tuple[str, ...]:
+    """A sentence if the file's profile is damaged or made for pixels of another kind."""
+    if "icc_profile" not in image.info or image.mode == "LAB":
+        return ()
+    cmyk = image.mode == "CMYK" or (isinstance(image, TiffImageFile) and is_deep_cmyk(image))
+    spaces = ("CMYK",) if cmyk else ("RGB", "GRAY") if grey else ("RGB",)
+    if colour_space(image.info["icc_profile"] or b"") in spaces:
+        return ()
+    return ("its colour profile is damaged, or for other pixels: it is not used and not kept",)
+
+
 def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Picture:
     metadata = metadata_of(image)
     boxes = isobmff.primary_properties(data) if file_format in ("AVIF", "HEIF") else {}
     named = png.named_colours(data) if file_format == "PNG" else isobmff.named_colours(boxes)
     icc = metadata.icc or _implied_profile(*named)
+    if file_format == "PNG" and named == png.UNNAMED and (exponent := png.stated_gamma(image)):
+        icc = power_law(exponent, grey=data[25] in png.GREY_TYPES)
     tables = _jpeg_tables(image) if file_format == "JPEG" else ()
     bits = _bits(image, data, file_format, boxes)
     if bits > 8:
@@ -207,7 +225,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         codes, icc = _decode8(image, icc)
     codes = _oriented(codes, orientation)
     grey = codes.shape[2] <= 2
-    if grey and metadata.icc is None:
+    if grey and metadata.icc is None and icc == _implied_profile(*named):
         icc = None  # what is named by numbers differs from sRGB in its colours only
     white = np.iinfo(codes.dtype).max
     colours = np.repeat(codes[..., :1], 3, axis=2) if grey else codes[..., :3]
@@ -230,6 +248,7 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
         excess=excess,
         stored_bits=bits,
         left_behind=_left_behind(image, data, file_format)
+        + _profile_lost(image, grey)
         + ("its colours of 16 bits are read with 8: its profile is a table",) * reduced,
     )
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.io.formats import FORMATS, READABLE, UNREAD, format_for, format_of_suffix, sniff
@@ -17,6 +20,7 @@ STREAM = Path("-")
 """Standard input as a source, standard output as a target."""
 
 _MARK, _COMPARISON = ".restored", ".compare"
+_HEAD = 64  # bytes that show the format
 _ARCHIVE_LEFTOVERS = "__MACOSX"  # a folder of previews in archives made by macOS
 
 
@@ -51,22 +55,26 @@ def find_photos(
     Args:
         paths: files, folders, patterns such as ``"scans/**/*.jpg"``, or ``-``.
         skip: a folder inside the searched ones that is not searched: where the outputs go.
-        note: called with a sentence if folders also hold photos that cannot be read.
+        note: called with a sentence if folders also hold photos that cannot be read, and if some are named
+            more than once.
 
     Raises:
         UsageError: a folder holds no photo, or a pattern matches none.
     """
     unique: dict[str, Source] = {}
     unread: set[str] = set()
+    again: set[str] = set()
     for argument in paths:
         if skip is not None and len(paths) > 1 and os.path.isdir(argument) and _same(Path(argument), skip):
             continue  # as what shells make of album/* with --output album/new
         for source in _named_by(argument, skip, unread):
-            unique.setdefault("-" if source.is_stream else os.path.realpath(source.path), source)
+            key = "-" if source.is_stream else os.path.realpath(source.path)
+            if unique.setdefault(key, source) is not source:
+                again.add(key)
     if unread:
-        suffixes = Counter(Path(path).suffix.lower() for path in unread)
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
-        note(f"passed over photos that mio does not read: {kinds}")
+        note(f"passed over photos that mio does not read: {_kinds(unread)}")
+    if again:
+        note(f"named more than once, taken once: {len(again)} photo{'s' * (len(again) > 1)}")
     return _unambiguous(list(unique.values()))
 
 
@@ -99,11 +107,11 @@ def output_path(source: Source, output: str | Path | None, *, several: bool = Fa
     """
     if (output is None and source.is_stream) or str(output) == "-":
         return STREAM
-    stem, suffix = _name_parts(source)
     if output is None:
+        stem, suffix = _name_parts(source)
         target = source.path.with_name(f"{stem}{_MARK}{suffix}")
     elif several or _names_folder(source, output):
-        target = Path(output) / _folder(source) / f"{stem}{suffix}"
+        target = Path(output) / _folder(source) / "".join(_name_parts(source))
     else:
         target = Path(output)
     format_for(target, "PNG")
@@ -160,11 +168,16 @@ def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source
     if not argument:
         raise UsageError("a photo's name is empty", hint="leave the quotes out, or name a photo or a folder")
     if argument == "-" or (os.path.lexists(argument) and not os.path.isdir(argument)):
-        return [Source(Path(argument))]
+        named = Path(argument)
+        # "./-" is a file of that name, of which a path would leave no more than "-".
+        return [Source(named.absolute() if named == STREAM and argument != "-" else named)]
     if os.path.isdir(argument):
-        found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip, unread)]
+        others: set[str] = set()
+        found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip, others)]
         if not found:
-            raise UsageError(f"'{argument}' holds no photos", hint=f"mio reads {READABLE}")
+            instead = f" that mio reads, but {_kinds(others)}" if others else ""
+            raise UsageError(f"'{argument}' holds no photos{instead}", hint=f"mio reads {READABLE}")
+        unread |= others
         return found
     if glob.has_magic(argument):
         found = list(_expand(argument, skip, unread))
@@ -172,6 +185,12 @@ def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source
             raise UsageError(f"no photo matches '{argument}'", hint="check the pattern and the folder")
         return found
     return [Source(Path(argument))]
+
+
+def _kinds(paths: Iterable[str]) -> str:
+    """``3 .cr2, 1 .gif``."""
+    suffixes = Counter(sorted(Path(path).suffix.lower() for path in paths))
+    return ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common())
 
 
 def _walk(folder: Path, skip: Path | None, unread: set[str]) -> list[Path]:
@@ -278,16 +297,21 @@ def _folder(source: Source) -> Path:
 
 def _name_parts(source: Source) -> tuple[str, str]:
     """Name and suffix of the photo. Where a suffix says no format (``photo.jpg!large``), the bytes do."""
-    if source.is_stream:
-        return "stdin", ".png"
     if format_of_suffix(source.path.suffix):
         return source.path.stem, source.path.suffix
     try:
-        with source.path.open("rb") as file:
-            known = FORMATS.get(sniff(file.read(64)) or "")
+        known = FORMATS.get(sniff(_head(source)) or "")
     except (OSError, ValueError):
         known = None  # reading the photo will tell the user
-    return source.path.name, known.suffixes[0] if known else ".png"
+    return "stdin" if source.is_stream else source.path.name, known.suffixes[0] if known else ".png"
+
+
+def _head(source: Source) -> bytes:
+    """The first bytes of a photo; those of standard input can still be read."""
+    if source.is_stream:
+        return cast(BufferedReader, sys.stdin.buffer).peek(_HEAD)[:_HEAD]
+    with source.path.open("rb") as file:
+        return file.read(_HEAD)
 
 
 def _file(path: Path) -> str:

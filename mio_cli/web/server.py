@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 from mio_cli.core.errors import MioError, UsageError
@@ -42,6 +42,7 @@ _KINDS = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_Number = TypeVar("_Number", int, float)
 _JOB = re.compile(r"/api/photos/([\w-]{22})(?:/(before|after|file))?")
 
 
@@ -256,16 +257,13 @@ class _Handler(BaseHTTPRequestHandler):
         query = self._query()
         if unknown := query.keys() - {"name", "task", "adaptive", "strength", "scale", "passes"}:
             raise UsageError(f"unknown option '{min(unknown)}'", hint="see docs/demo.md")
-        try:
-            return Request.parse(
-                query.get("task", "auto"),
-                adaptive=bool(int(query.get("adaptive", "0"))),
-                strength=float(query.get("strength", "1")),
-                scale=int(query.get("scale", "1")),
-                passes=int(query.get("passes", "1")),
-            )
-        except ValueError as error:
-            raise UsageError(str(error), hint="see docs/demo.md") from None
+        return Request.parse(
+            query.get("task", "auto"),
+            adaptive=bool(_number(query, "adaptive", int, 0)),
+            strength=_number(query, "strength", float, 1.0),
+            scale=_number(query, "scale", int, 1),
+            passes=_number(query, "passes", int, 1),
+        )
 
     def _length(self) -> int:
         """Bytes of the body, as announced."""
@@ -353,6 +351,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(data)
+
+
+def _number(query: Mapping[str, str], name: str, kind: type[_Number], default: _Number) -> _Number:
+    """An option of the address."""
+    text = query.get(name)
+    try:
+        return default if text is None else kind(text)
+    except ValueError:
+        what = "whole number" if kind is int else "number"
+        raise UsageError(f"{name} must be a {what}, not '{text}'", hint="see docs/demo.md") from None
 
 
 def _as_refusal(error: MioError) -> _RefusedError:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mio_cli.hub.registry import registered
+from mio_cli.hub.registry import DEFAULT_CLASSIFIER, registered
 from tests.cli.command_lines import check, commands
 
 ALL = dict(commands())
@@ -68,6 +68,8 @@ def test_shells_complete_commands_tasks_models_and_recipes(shell: str, tmp_path:
         pytest.skip(f"no {shell} here")
     assert {"restore", "classify", "demo", "doctor", "models"} <= set(complete(shell, "mio", tmp_path))
     assert "lowlight" in complete(shell, "mio restore photo.jpg --task", tmp_path)
-    assert complete(shell, "mio restore photo.jpg --model", tmp_path) == sorted(registered())
+    restorers = sorted(registered().keys() - {DEFAULT_CLASSIFIER})
+    assert complete(shell, "mio restore photo.jpg --model", tmp_path) == restorers
+    assert complete(shell, "mio classify photo.jpg --model", tmp_path) == [DEFAULT_CLASSIFIER]
     assert complete(shell, "mio models info", tmp_path) == sorted(registered())
     assert "restormer-S-EP" in complete(shell, "mio train --recipe", tmp_path)

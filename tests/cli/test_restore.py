@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import skimage.data
+import torch
 from PIL import Image, ImageEnhance
 from skimage.metrics import peak_signal_noise_ratio
 
+from mio_cli.arch.camera_blur import disc, line
 from mio_cli.hub.registry import registered
 from tests.conftest import Mio, load, save
 
@@ -123,7 +127,10 @@ def test_a_folder_is_mirrored_and_failures_do_not_stop_it(
         (["photo.png", "--task", "noise,jpeg", "--passes", "2"], 2, ["--passes 2", "--task auto"]),
         (["photo.png", "-o", "photo.png"], 2, ["photo.png"]),
         (["photo.png", "-o", "x" * 300 + ".png", "--skip-existing"], 1, ["xxx.png", "too long"]),
-        (["photo.png", "--model", "nobody"], 1, ["nobody", "mio-small"]),
+        (["photo.png", "--model", "nobody"], 2, ["nobody", "mio-small"]),
+        (["photo.png", "--model", "mio-classifier"], 2, ["is a classifier", "mio classify"]),
+        (["photo.png", "--task", "denoize"], 2, ["denoize", "did you mean denoise?"]),
+        (["photo.png", "--task", "auto,noise"], 2, ["auto,noise", "auto alone"]),
         (["photo.png", "--max-pixels", "100"], 1, ["photo.png", "--max-pixels"]),
         (["photo.png", "-o", "locked/out.png"], 1, ["locked"]),
     ],
@@ -247,9 +254,31 @@ def test_the_same_photo_gives_the_same_file(mio: Mio, noisy: np.ndarray, tmp_pat
     assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("kernel", "words"),
+    [
+        (disc(torch.tensor([[3.0]])), r"out of focus, radius (2\.[6-9]|3\.[0-4]) px"),
+        (line(torch.tensor([[5.0]]), torch.tensor([[0.7]])), r"moved by (9|10|11) px"),
+    ],
+)
+def test_the_blur_of_a_camera_is_named(mio: Mio, kernel: torch.Tensor, words: str, tmp_path: Path) -> None:
+    sharp = skimage.data.astronaut().astype(np.float32)
+    blurred = cv2.filter2D(sharp, -1, kernel[0].numpy()).round().clip(0, 255)
+    photo = save(blurred.astype(np.uint8), tmp_path / "photo.png")
+    done = mio("restore", photo)
+    assert re.search(rf": blur \({words}\) → ", done.stdout), done.stdout + done.stderr
+    told = json.loads(mio("restore", photo, "--json").stdout)
+    assert re.fullmatch(words, told["why"])
+    assert told["passes"][0]["why"] == told["why"]
+
+
 def test_before_and_after_picture(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
     photo = save(noisy, tmp_path / "photo.png")
-    assert mio("restore", photo, "--task", "noise", "--compare").returncode == 0
+    done = mio("restore", photo, "--task", "noise", "--compare")
+    assert done.returncode == 0, done.stderr
+    assert f"→ {tmp_path}/photo.restored.png and {tmp_path}/photo.compare.jpg " in done.stdout
+    told = mio("restore", photo, "--task", "noise", "--compare", "--json")
+    assert json.loads(told.stdout)["compare"] == f"{tmp_path}/photo.compare.jpg"
     sheet = load(tmp_path / "photo.compare.jpg")
     height, width = noisy.shape[:2]
     assert sheet.shape == (height, 2 * width + 4, 3)

@@ -85,6 +85,21 @@ def test_a_name_with_a_dash_in_front_is_no_option(folder: Path) -> None:
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["-tilt.png", "clean.png"]
 
 
+def test_a_photo_from_a_pipe_keeps_its_format_in_a_folder(folder: Path, noisy: np.ndarray) -> None:
+    save(noisy, folder / "noisy.jpg")
+    done = shell(folder, "restore - --model model -t noise -o out/ <noisy.jpg")
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in (folder / "out").iterdir()] == ["stdin.jpg"]
+    assert (folder / "out" / "stdin.jpg").read_bytes().startswith(b"\xff\xd8\xff")
+
+
+def test_a_file_may_be_called_like_standard_input(folder: Path) -> None:
+    (folder / "noisy.png").rename(folder / "-")
+    done = shell(folder, "restore ./- --model model -t noise </dev/null")
+    assert done.returncode == 0, done.stderr
+    assert (folder / "-.restored.png").is_file()
+
+
 @pytest.mark.parametrize("encoding", ["utf-8:strict", "utf-8:surrogateescape", "ascii", "latin-1"])
 def test_names_that_cannot_be_shown_end_no_batch(mio: Mio, tmp_path: Path, encoding: str) -> None:
     """File names are bytes, and a terminal may know fewer letters than a disk."""

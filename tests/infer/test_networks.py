@@ -17,6 +17,7 @@ from mio_cli.hub.importer import import_checkpoint
 from mio_cli.infer.auto import decide
 from mio_cli.infer.prompting import takes_task
 from mio_cli.infer.restorer import Restorer
+from mio_cli.infer.survey import CameraBlur
 from tests.arch.test_contracts import RESTORERS, build
 from tests.hub.checkpoints import checkpoint, prompt_file, recorded
 
@@ -185,5 +186,6 @@ def test_the_network_is_asked_for_haze_only_if_it_matters() -> None:
 
 def test_a_blur_that_the_network_recognises_is_undone_whatever_the_classifier_takes_it_for() -> None:
     for probabilities in ({"haze": 0.98, "clean": 0.02}, {"clean": 0.9, "blur": 0.1}):
-        assert decide(probabilities, camera_blur=lambda: 0.97)[0].tasks == {Task.BLUR: 1.0}
-        assert decide(probabilities, camera_blur=lambda: 0.5) == decide(probabilities)
+        [sure] = decide(probabilities, camera_blur=lambda: CameraBlur(0.97, "moved"))
+        assert (sure.tasks, sure.why) == ({Task.BLUR: 1.0}, "moved")
+        assert decide(probabilities, camera_blur=lambda: CameraBlur(0.5, "moved")) == decide(probabilities)

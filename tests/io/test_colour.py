@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from io import BytesIO
 
@@ -25,6 +26,7 @@ from PIL import Image, ImageCms
 
 from mio_cli.core.errors import PhotoError
 from mio_cli.io import encode_picture, losses, read_picture
+from mio_cli.io.colour import linear_to_srgb
 from mio_cli.io.profiles import display_p3
 
 WIDE = {
@@ -170,6 +172,39 @@ def test_grey_png_needs_no_profile_for_its_numbers(photo: np.ndarray) -> None:
     assert "icc_profile" not in Image.open(BytesIO(encode_picture(picture))).info
 
 
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("gamma", [1.0, 1 / 1.8])
+def test_a_png_that_names_a_gamma_keeps_its_look(
+    photo: np.ndarray, deep_photo: np.ndarray, bits: int, channels: int, gamma: float
+) -> None:
+    """Browsers and viewers heed the chunk gAMA, which renderers and old programs write."""
+    codes = (deep_photo if bits == 16 else photo)[..., :channels]
+    plain = png16(codes) if bits == 16 else encode(Image.fromarray(codes.squeeze()), "PNG")
+    picture = read_picture(with_chunk(plain, b"gAMA", struct.pack(">I", round(gamma * 100_000))))
+    light = (codes / np.iinfo(codes.dtype).max) ** (1 / gamma)
+    assert np.abs(picture.rgb - linear_to_srgb(light)).max() < 1e-3
+    written = encode_picture(picture)
+    assert "icc_profile" in Image.open(BytesIO(written)).info
+    again = read_picture(written)
+    assert np.abs(again.rgb - picture.rgb).max() < 1e-4
+    assert again.grey == (channels == 1)
+
+
+def test_a_png_of_the_usual_gamma_is_srgb(photo: np.ndarray) -> None:
+    plain = encode(Image.fromarray(photo), "PNG")
+    usual = with_chunk(plain, b"gAMA", struct.pack(">I", 45_455))
+    for data in (
+        usual,
+        with_chunk(with_chunk(plain, b"gAMA", struct.pack(">I", 100_000)), b"sRGB", b"\0"),
+        with_chunk(with_numbers(plain, 1, 13), b"gAMA", struct.pack(">I", 100_000)),
+        with_chunk(plain, b"gAMA", struct.pack(">I", 0)),
+    ):
+        picture = read_picture(data)
+        assert np.array_equal(picture.rgb, read_picture(plain).rgb)
+        assert picture.icc is None
+
+
 @pytest.mark.parametrize(
     ("primaries", "transfer", "words"),
     [(9, 16, "dynamic range photo .PQ"), (9, 13, "without an ICC profile")],
@@ -184,7 +219,12 @@ def test_png_whose_colours_cannot_be_shown_is_refused(
 
 def with_numbers(data: bytes, primaries: int, transfer: int) -> bytes:
     """A PNG file with a chunk cICP behind its header."""
-    return data[:33] + chunk(b"cICP", bytes([primaries, transfer, 0, 1])) + data[33:]
+    return with_chunk(data, b"cICP", bytes([primaries, transfer, 0, 1]))
+
+
+def with_chunk(data: bytes, kind: bytes, content: bytes) -> bytes:
+    """A PNG file with one chunk more behind its header."""
+    return data[:33] + chunk(kind, content) + data[33:]
 
 
 def test_lookup_table_profiles_become_srgb(photo: np.ndarray) -> None:
@@ -215,10 +255,19 @@ def test_cmyk_goes_through_its_profile(photo: np.ndarray) -> None:
     assert Image.open(BytesIO(encode_picture(picture))).mode == "RGB"
 
 
+LOST = "its colour profile is damaged, or for other pixels: it is not used and not kept"
+
+
 def test_damaged_profiles_do_no_harm(photo: np.ndarray) -> None:
     icc = WIDE["Display P3"]
     for size in (1, 100, 131, 140, 200, 300, len(icc) - 40):
         picture = read_picture(png(photo, icc[:size]))
         assert np.array_equal(np.asarray(Image.open(BytesIO(encode_picture(picture)))), photo)
+        assert losses(picture) == ((LOST,) if size < 132 else ()), "what is kept of it is no loss"
     for wrong in (table_profile("CMYK"), grey_profile(gamma_curve(1.8))):
-        assert read_picture(png(photo, wrong)).icc is None
+        picture = read_picture(png(photo, wrong))
+        assert (picture.icc, losses(picture)) == (None, (LOST,))
+    torn = with_chunk(encode(Image.fromarray(photo), "PNG"), b"iCCP", b"x\0\0no zlib")
+    assert losses(read_picture(torn)) == (LOST,)
+    cmyk = encode(Image.fromarray(photo).convert("CMYK"), "JPEG", icc_profile=b"no profile")
+    assert losses(read_picture(cmyk)) == (LOST,)

@@ -274,6 +274,7 @@ def test_files_that_are_no_photos(tmp_path: Path, photo: np.ndarray) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "film.jpg").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
     Image.fromarray(photo).save(tmp_path / "one.gif")
+    (tmp_path / "link.jpg").symlink_to("gone.jpg")
     for name, message in {
         "text.jpg": "is not a photo that mio can read; mio reads JPEG",
         "empty.png": "is empty",
@@ -282,6 +283,7 @@ def test_files_that_are_no_photos(tmp_path: Path, photo: np.ndarray) -> None:
         "film.jpg": "is not a photo",
         "one.gif": "is a GIF; convert it",
         "missing.jpg": "no such file",
+        "link.jpg": "is a link to 'gone.jpg', which is not there",
         "text.jpg/x.jpg": "cannot be read",
         "bad\0name.jpg": "no file has such a name",
         "n" * 300 + ".jpg": "cannot be read",

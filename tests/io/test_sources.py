@@ -50,11 +50,11 @@ def test_photos_that_cannot_be_read_are_counted(album: Path) -> None:
     notes: list[str] = []
     find_photos(["album"], note=notes.append)
     assert notes == []
-    for name in ("a.CR2", "b.cr2", "2023/c.cr2", "d.gif", "._a.cr2", ".trash/e.nef"):
+    for name in ("a.CR2", "b.cr2", "2023/c.cr2", "d.gif", "._a.cr2", ".trash/e.nef", "f.MPO", "g.tga"):
         (album / "album" / name).parent.mkdir(exist_ok=True)
         (album / "album" / name).touch()
     assert len(find_photos(["album", "alb*", "1.jpg"], note=notes.append)) == 6
-    assert notes == ["passed over photos that mio does not read: 3 .cr2, 1 .gif"]
+    assert notes[:1] == ["passed over photos that mio does not read: 3 .cr2, 1 .gif, 1 .mpo, 1 .tga"]
 
 
 def test_folder_is_searched_in_natural_order(album: Path) -> None:
@@ -84,7 +84,9 @@ def test_files_are_taken_as_named(album: Path) -> None:
 def test_each_photo_once(album: Path) -> None:
     (album / "link.jpg").symlink_to(album / "1.jpg")
     asked = ["1.jpg", "./1.jpg", str(album / "1.jpg"), "link.jpg", "album/img2.JPG", "album", "album/*.JPG"]
-    assert len(find_photos(asked)) == 6
+    notes: list[str] = []
+    assert len(find_photos(asked, note=notes.append)) == 6
+    assert notes == ["named more than once, taken once: 2 photos"]
 
 
 def test_patterns_the_shell_left_alone(album: Path) -> None:
@@ -100,6 +102,9 @@ def test_patterns_the_shell_left_alone(album: Path) -> None:
 
 def test_nothing_found_is_said(album: Path) -> None:
     with pytest.raises(UsageError, match="'empty' holds no photos; mio reads JPEG"):
+        find_photos(["empty"])
+    (album / "empty" / "a.CR2").touch()
+    with pytest.raises(UsageError, match=r"'empty' holds no photos that mio reads, but 1 \.cr2; mio reads"):
         find_photos(["empty"])
     with pytest.raises(UsageError, match="name is empty"):
         find_photos([""])
