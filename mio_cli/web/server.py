@@ -297,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
             "ahead": self.demo.jobs.ahead(job),
             "progress": round(job.progress, 3),
             "probabilities": {name: round(share, 4) for name, share in job.shares.items()},
-            "passes": [str(decision) for decision in job.passes],
+            "passes": [f"{each} ({each.why})" if each.why else str(each) for each in job.passes],
             "output": job.result_name if job.state == "done" else None,
             "seconds": round(job.seconds, 2),
             "notes": job.notes,

@@ -19,6 +19,7 @@ from urllib.parse import urlencode, urlsplit
 import cv2
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image
 
 from tests.conftest import Mio, save
@@ -83,6 +84,14 @@ def test_files_are_those_of_the_command_line(
     words = [word for key, value in wish.items() for word in (f"--{key}", value)]
     mio("restore", photos[2], *words, "-o", tmp_path / "large.webp")
     assert restored(demo, photos[2], **wish) == (tmp_path / "large.webp").read_bytes()
+
+
+def test_the_blur_of_a_camera_is_named(demo: Demo, tmp_path: Path) -> None:
+    moved = cv2.blur(skimage.data.astronaut(), (11, 1))
+    photo = save(moved, tmp_path / "moved.png")
+    path = f"/api/photos/{facts_of(demo, 'POST', '/api/photos?name=moved.png', photo.read_bytes())['id']}"
+    wait_until(lambda: facts_of(demo, "GET", path)["state"] == "done")
+    assert facts_of(demo, "GET", path)["passes"] in (["blur (moved by 10 px)"], ["blur (moved by 11 px)"])
 
 
 def test_a_photo_is_followed_fetched_and_deleted(demo: Demo, noisy: np.ndarray, tmp_path: Path) -> None:
