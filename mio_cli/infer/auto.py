@@ -133,7 +133,7 @@ def decide(
 ) -> Plan:
     """Blurred by a camera: blur. Perhaps clean: leave alone. Confident of one task or of two: these.
 
-    Unsure: adaptive, or the likeliest.
+    Unsure: adaptive, or the likeliest. What is surely clean is left alone whatever else is seen.
 
     Args:
         adaptive: whether the network can be prompted by the photo.
@@ -144,6 +144,8 @@ def decide(
             of a degradation that is not there, a network does harm.
         told: whether the network can be told tasks at all. If not, it has nothing to do in a second pass.
     """
+    if probabilities.get(CLEAN) == 1:  # of two levels, in whose spectrum a lens is soon seen
+        return (Decision("none", probabilities=probabilities),)
     blur = camera_blur()
     if blur and blur.sure >= BLURRED_BY_CAMERA:
         return (Decision("explicit", {Task.BLUR: 1.0}, probabilities, why=blur.words),)

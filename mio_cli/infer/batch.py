@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Literal
 
@@ -43,7 +43,7 @@ from mio_cli.io import (
     write_picture,
 )
 from mio_cli.io.formats import format_for
-from mio_cli.io.sources import STREAM, comparison_path
+from mio_cli.io.sources import STREAM, comparison_paths
 
 COMPARE_SIDE = 1600
 """Longest side of each half of a before/after picture, in pixels."""
@@ -121,8 +121,9 @@ def restore_files(
     targets = output_paths(sources, options.output, compare=options.compare)
     for folder in {target.parent for target in targets if target != STREAM}:
         remove_stale_temporaries(folder)
-    pairs = enumerate(zip(sources, targets, strict=True))
-    unread = iter([_File(index, *pair, options) for index, pair in pairs])
+    comparisons = comparison_paths(targets) if options.compare else repeat(None, len(targets))
+    files = enumerate(zip(sources, targets, comparisons, strict=True))
+    unread = iter([_File(index, *file, options) for index, file in files])
     pool = ThreadPoolExecutor(options.jobs, thread_name_prefix="mio-files")
     ahead: deque[tuple[_File, Future[None]]] = deque()
     behind: deque[Future[Outcome]] = deque()
@@ -155,8 +156,11 @@ def read_source(source: Source, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture
 class _File:
     """One file on its way: read, restored, written. A step that fails, or has no work, ends the way."""
 
-    def __init__(self, index: int, source: Source, target: Path, options: Options) -> None:
-        self.index, self.source, self.target, self.options = index, source, target, options
+    def __init__(
+        self, index: int, source: Source, target: Path, comparison: Path | None, options: Options
+    ) -> None:
+        self.index, self.source, self.target, self.comparison = index, source, target, comparison
+        self.options = options
         self.name = "standard input" if source.is_stream else str(source.path)
         self.outcome = Outcome(source.path)
         self.piped = b""
@@ -200,8 +204,9 @@ class _File:
         if self.before is None or self.after is None:
             return self.outcome
         with self._charged():
-            if self.options.compare:
-                self.outcome.comparison = _write_comparison(self.before, self.after, self.target)
+            if self.comparison:
+                _write_comparison(self.before, self.after, self.comparison)
+                self.outcome.comparison = self.comparison
             self._write_output(self.before.with_rgb(self.after))
             self.outcome.output = self.target
         return self.outcome
@@ -269,8 +274,8 @@ def _write_stream(data: bytes) -> None:
         raise PhotoError(f"cannot write to standard output: {error.strerror}") from None
 
 
-def _write_comparison(before: Picture, after: np.ndarray, target: Path) -> Path:
-    """``photo.compare.jpg``: before on the left, after on the right, both at the same size. Returns where."""
+def _write_comparison(before: Picture, after: np.ndarray, path: Path) -> None:
+    """Before on the left, after on the right, both at the same size."""
     height, width = after.shape[:2]
     shrink = min(1.0, COMPARE_SIDE / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
@@ -278,6 +283,4 @@ def _write_comparison(before: Picture, after: np.ndarray, target: Path) -> Path:
     line = np.ones((size[1], 4, 3), np.float32)
     sheet = np.concatenate([halves[0], line, halves[1]], axis=1)
     picture = Picture(rgb=np.clip(sheet, 0, 1))
-    path = comparison_path(target)
     write_picture(picture, path, quality=92)
-    return path

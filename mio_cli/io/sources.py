@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
@@ -49,8 +49,9 @@ def find_photos(
 
     Folders are searched to any depth and in natural order (2 before 10). Hidden files, files that are no
     photos, outputs of ours (``*.restored.*``) and links to folders are passed over there. A pattern
-    that the shell left alone is expanded here, unless a file really has that name. A file that is missing
-    comes back as a source: reading it tells the user.
+    that the shell left alone is expanded here, unless a file really has that name. One that it expanded
+    names our outputs, too: they are passed over if the photo that they were made from is named as well.
+    A file that is missing comes back as a source: reading it tells the user.
 
     Args:
         paths: files, folders, patterns such as ``"scans/**/*.jpg"``, or ``-``.
@@ -71,6 +72,9 @@ def find_photos(
             key = "-" if source.is_stream else os.path.realpath(source.path)
             if unique.setdefault(key, source) is not source:
                 again.add(key)
+    if earlier := _earlier_results(unique):
+        unique = {key: source for key, source in unique.items() if key not in earlier}
+        note(f"passed over results of earlier runs: {len(earlier)}")
     if unread:
         note(f"passed over photos that mio does not read: {_kinds(unread)}")
     if again:
@@ -122,9 +126,18 @@ def output_path(source: Source, output: str | Path | None, *, several: bool = Fa
     return target
 
 
-def comparison_path(target: Path) -> Path:
-    """Where the before/after picture of a restored photo goes: ``photo.compare.jpg`` beside it."""
-    return target.with_name(f"{target.stem.removesuffix(_MARK)}{_COMPARISON}.jpg")
+def comparison_paths(targets: Sequence[Path]) -> list[Path]:
+    """Where the before/after pictures of restored photos go: ``photo.compare.jpg`` beside each.
+
+    Of photos that differ in the suffix alone it is ``photo.png.compare.jpg``.
+    """
+    alike = Counter(_file(target.with_suffix("")) for target in targets)
+
+    def beside(target: Path) -> Path:
+        suffix = target.suffix if alike[_file(target.with_suffix(""))] > 1 else ""
+        return target.with_name(f"{target.stem.removesuffix(_MARK)}{suffix}{_COMPARISON}.jpg")
+
+    return [beside(target) for target in targets]
 
 
 def output_paths(
@@ -142,8 +155,9 @@ def output_paths(
     targets = [output_path(source, output, several=several) for source in sources]
     inputs = {_file(source.path) for source in sources if not source.is_stream}
     writers: dict[str, Source] = {}
-    for source, target in zip(sources, targets, strict=True):
-        for written in [target] if target == STREAM or not compare else [target, comparison_path(target)]:
+    comparisons = comparison_paths(targets)
+    for source, target, comparison in zip(sources, targets, comparisons, strict=True):
+        for written in [target] if target == STREAM or not compare else [target, comparison]:
             key = "-" if written == STREAM else _file(written)
             if key in writers:
                 raise UsageError(
@@ -220,6 +234,17 @@ def _is_wanted(name: str) -> bool:
 
 def _is_ours(path: Path) -> bool:
     return path.stem.endswith((_MARK, _COMPARISON))
+
+
+def _earlier_results(named: Mapping[str, Source]) -> list[str]:
+    """The keys of outputs of ours whose photo is among those named."""
+    photos = [source.path for source in named.values() if not _is_ours(source.path)]
+    made_from = {*photos, *(path.with_suffix("") for path in photos)}
+    return [
+        key
+        for key, source in named.items()
+        if _is_ours(source.path) and source.path.with_suffix("").with_suffix("") in made_from
+    ]
 
 
 def _expand(pattern: str, skip: Path | None, unread: set[str]) -> Iterator[Source]:

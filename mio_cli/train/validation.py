@@ -67,10 +67,10 @@ class Validation:
             except PhotoError:
                 self.skipped.append(str(path))
                 continue
-            middle = _middle(truth)
             for task in self._tasks:
                 seen = degrade_photo(truth, path.stem, task, form=self._form, depth=depth)
-                found.append(Sample(task, _middle(seen), middle))
+                height, width = seen.shape[:2]
+                found.append(Sample(task, _middle(seen), _middle(truth[:height, :width])))
         if not found:
             raise DataError(
                 f"no photo of {len(self._photos)} held out can be used: unreadable or too small",

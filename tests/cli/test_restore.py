@@ -272,6 +272,17 @@ def test_the_blur_of_a_camera_is_named(mio: Mio, kernel: torch.Tensor, words: st
     assert told["passes"][0]["why"] == told["why"]
 
 
+def test_auto_leaves_pictures_of_two_levels_alone(mio: Mio, tmp_path: Path) -> None:
+    # Their spectra have the zeros that a lens or a movement leaves.
+    stripes = np.tile(np.repeat([0, 255], 8), (256, 16)).astype(np.uint8)
+    squares = np.where((stripes > 0) ^ (stripes.T > 0), 255, 0).astype(np.uint8)
+    photos = [save(each, tmp_path / f"{index}.png") for index, each in enumerate((stripes, squares))]
+    done = mio("restore", *photos, "-o", tmp_path / "out")
+    assert done.stdout.count("clean, nothing to restore") == 2, done.stdout + done.stderr
+    for photo in photos:
+        assert (tmp_path / "out" / photo.name).read_bytes() == photo.read_bytes()
+
+
 def test_before_and_after_picture(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
     photo = save(noisy, tmp_path / "photo.png")
     done = mio("restore", photo, "--task", "noise", "--compare")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mio_cli.core.errors import UsageError
 from mio_cli.io import Source, find_photos, output_path, output_paths
+from mio_cli.io.sources import comparison_paths
 
 
 @pytest.fixture
@@ -87,6 +88,19 @@ def test_each_photo_once(album: Path) -> None:
     notes: list[str] = []
     assert len(find_photos(asked, note=notes.append)) == 6
     assert notes == ["named more than once, taken once: 2 photos"]
+
+
+def test_results_that_the_shell_names_beside_their_photos_are_passed_over(album: Path) -> None:
+    folder = album / "again"
+    folder.mkdir()
+    results = ["a.restored.jpg", "a.compare.jpg", "b.jpg.compare.jpg", "alone.restored.jpg"]
+    for name in ("a.jpg", "b.jpg", *results):
+        (folder / name).touch()
+    notes: list[str] = []
+    found = find_photos([f"again/{name}" for name in ("a.jpg", "b.jpg", *results)], note=notes.append)
+    assert names(found) == ["again/a.jpg", "again/b.jpg", "again/alone.restored.jpg"]
+    assert notes == ["passed over results of earlier runs: 3"]
+    assert names(find_photos(["again/a.restored.jpg"])) == ["again/a.restored.jpg"]
 
 
 def test_patterns_the_shell_left_alone(album: Path) -> None:
@@ -208,9 +222,9 @@ def test_outputs_never_collide(album: Path) -> None:
 
 def test_before_and_after_pictures_collide_with_nothing(album: Path) -> None:
     photos = [Source(Path("1.png")), Source(Path("1.jpg"))]
-    assert len(output_paths(photos, "out")) == 2
-    with pytest.raises(UsageError, match=r"would both be written to 'out/1\.compare\.jpg'"):
-        output_paths(photos, "out", compare=True)
+    targets = output_paths(photos, None, compare=True)
+    assert list(map(str, comparison_paths(targets))) == ["1.png.compare.jpg", "1.jpg.compare.jpg"]
+    assert list(map(str, comparison_paths(targets[:1]))) == ["1.compare.jpg"]
     earlier = Source(Path("1.compare.jpg"))
     for sources, output in (([earlier], "1.png"), ([Source(Path("1.png")), earlier], None)):
         with pytest.raises(UsageError, match=r"'1\.compare\.jpg' is one of the photos to restore"):
