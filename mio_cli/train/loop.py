@@ -23,7 +23,7 @@ from mio_cli.core.paths import remove_stale_temporaries
 from mio_cli.core.recipe import Recipe
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, parse_sequence
 from mio_cli.hub.describe import count_parameters
-from mio_cli.hub.folder import load_model, save_model
+from mio_cli.hub.folder import save_model
 from mio_cli.train.ahead import core_to_spare, made_ahead
 from mio_cli.train.averaging import averaging
 from mio_cli.train.consistency import build_network, check_recipe
@@ -32,10 +32,10 @@ from mio_cli.train.log import RunLog, summary_writer
 from mio_cli.train.muon import Muon
 from mio_cli.train.objective import objective_for
 from mio_cli.train.progress import Outcome, Progress, Window
-from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_settings
+from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_recipe, write_settings
 from mio_cli.train.schedule import learning_rate, period_at
 from mio_cli.train.sources import open_patches
-from mio_cli.train.state import STATE, Facts, read_state, save_batch, save_state
+from mio_cli.train.state import STATE, Facts, read_state, save_batch, save_state, start_from
 from mio_cli.train.validation import Validation
 
 LOG_EVERY = 50
@@ -44,22 +44,6 @@ LOG_EVERY = 50
 LOG_SECONDS = 60.0
 
 CLASS_NAMES = [*(task.value for task in CLASS_ORDER), CLEAN, "mixed"]
-
-
-def _start_from(net: nn.Module, model: str) -> None:
-    """Give ``net`` the weights of ``model``.
-
-    Raises:
-        UsageError: it is another network, or one of another size.
-    """
-    given, wanted = load_model(model).state_dict(), net.state_dict()
-    same = given.keys() == wanted.keys()
-    if not same or any(given[name].shape != value.shape for name, value in wanted.items()):
-        raise UsageError(
-            f"the weights of {model} do not fit the network of this recipe",
-            hint="use the recipe that the model was trained with, or leave out --model",
-        )
-    net.load_state_dict(given)
 
 
 def _computes_bf16(device: torch.device) -> bool:
@@ -107,6 +91,7 @@ class Trainer:
     watch_scores: Callable[[int, dict[str, float]], None] = lambda iteration, scores: None
     note: Callable[[str], None] = lambda text: None
     stop_requested: bool = field(default=False, init=False)
+    _resumed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         check_recipe(self.recipe)
@@ -129,7 +114,7 @@ class Trainer:
         torch.manual_seed(self.seed)
         net = build_network(self.recipe.model)
         if self.start is not None:
-            _start_from(net, self.start)
+            start_from(net, self.start)
         only = self.recipe.optim.only
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(not only or name.startswith(only))
@@ -167,6 +152,7 @@ class Trainer:
         state.restore(self.net, self.ema, self.optimizer)
         self.iteration, self.seed, self.seconds = facts.iteration, facts.seed, facts.seconds
         self.loss, self.scores = facts.loss, facts.validation
+        self._resumed = True
 
     def save(self) -> None:
         """Write a checkpoint and, from the averaged weights, the model folder; the first process does.
@@ -188,9 +174,12 @@ class Trainer:
             )  # fmt: skip
             write_json(self.run / SUMMARY, self._summary())
         except (OSError, SafetensorError) as error:
+            whole = (self.run / STATE).exists()
             raise MioError(
                 f"cannot write a checkpoint into {self.run}: {error}",
-                hint=f"the last one is whole; make room, then: mio train --resume {self.run}",
+                hint=f"the last one is whole; make room, then: mio train --resume {self.run}"
+                if whole
+                else "make room, and start it again",
             ) from None
 
     def _summary(self) -> dict[str, object]:
@@ -214,7 +203,7 @@ class Trainer:
             MioError: the loss is no longer finite; the last checkpoint is left as it is.
             UsageError: the folder holds another run.
         """
-        if self.iteration == 0 and (self.run / STATE).exists():
+        if not self._resumed and (self.run / STATE).exists():
             raise UsageError(
                 f"{self.run} holds a run already",
                 hint=f"mio train --resume {self.run}, or name another folder",
@@ -227,8 +216,7 @@ class Trainer:
             patches = self._open()
         if self.rank == 0:
             remove_stale_temporaries(self.run)
-            settings = Settings(tuple(self.folders), self.seed, self.val, self.val_every, self.tensorboard)
-            write_settings(self.run, self.recipe, settings)
+            self._begin()
         step_net = self._wrapped()
         log = RunLog(self.run, self.iteration, tensorboard=self.tensorboard) if self.rank == 0 else None
         batches = self._batches(patches)
@@ -239,6 +227,15 @@ class Trainer:
             if log:
                 log.close()
         self.save()
+
+    def _begin(self) -> None:
+        """Keep what resuming needs. The weights to start from are saved at once: a run may stop before it
+        saves again, and where they came from may be gone by then."""
+        write_recipe(self.run, self.recipe)
+        if not self._resumed:
+            self.save()
+        settings = Settings(tuple(self.folders), self.seed, self.val, self.val_every, self.tensorboard)
+        write_settings(self.run, settings)
 
     def _open(self) -> Patches:
         classes = getattr(self.net.config, "classes", 0)

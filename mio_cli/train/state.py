@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.paths import atomic_path
+from mio_cli.hub.folder import load_model
 from mio_cli.train.data import Batch
 from mio_cli.train.run_folder import facts_of
 
@@ -93,6 +94,21 @@ class State:
         optimizer.load_state_dict({"state": self.moments, "param_groups": groups})
 
 
+def start_from(net: nn.Module, model: str) -> None:
+    """Give ``net`` the weights of a model, named as for :func:`mio_cli.hub.folder.load_model`.
+
+    Raises:
+        UsageError: it is another network, or one of another size.
+    """
+    given = load_model(model).state_dict()
+    if _shapes(given) != _shapes(net.state_dict()):
+        raise UsageError(
+            f"the weights of {model} do not fit the network of this recipe",
+            hint="use the recipe that the model was trained with, or leave out --model",
+        )
+    net.load_state_dict(given)
+
+
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in tensors.items()}
 
@@ -105,7 +121,7 @@ def read_state(folder: Path) -> State:
     """
     path = folder / STATE
     if not path.exists():
-        raise DataError(f"{path} does not exist", hint="name the folder of a run that has saved a checkpoint")
+        raise DataError(f"{path} does not exist", hint="name the folder of a run, or start it again with -o")
     try:
         with safe_open(path, framework="pt") as file:
             facts = facts_of(Facts, file.metadata()["facts"])
