@@ -242,14 +242,16 @@ class Trainer:
         classified = self.recipe.optim.loss == "cross-entropy" and classes > len(CLASS_ORDER)
         patches, self.photos, skipped = open_patches(
             self.folders, self.recipe, seed=self.seed, device=self.device,
-            clean=classified or self.recipe.curriculum.clean,
+            clean=classified or self.recipe.curriculum.clean, skip=[self.run, *filter(None, [self.val])],
         )  # fmt: skip
         self._validation: Validation | None = None
         if self.rank == 0:
             self._note_left_out("photos", skipped)
             if self.val:
                 tasks = parse_sequence(self.recipe.curriculum.sequence)
-                self._validation = Validation(self.val, tasks, self.recipe.data.form)
+                self._validation = Validation(
+                    self.val, tasks, self.recipe.data.form, skip=[self.run, *self.folders]
+                )
                 self._note_left_out("photos held out", self._validation.skipped)
         return patches
 

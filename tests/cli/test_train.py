@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -73,6 +74,25 @@ def test_a_run_goes_on_from_its_folder_alone_and_is_a_model(mio: Mio, photos: Pa
     )
     assert restored.returncode == 0, restored.stderr
     assert (photos / "one.restored.png").exists()
+
+
+def test_photos_in_subfolders_are_trained_on_unless_they_are_held_out(
+    mio: Mio, clean: np.ndarray, photos: Path, tmp_path: Path
+) -> None:
+    save(clean[:128, 192:], photos / "trip" / "one.png")
+    save(clean[:64, :64], photos / "trip" / "depth" / "one.png")
+    save(clean[128:, :128], photos / "held-out" / "day" / "three.png")
+    trained = mio(
+        "train", "--recipe", "compact-M", "--profile", "smoke", "--max-time", "0s",
+        "--data", "photos", "--val", "photos/held-out", "-o", "photos/run", cwd=tmp_path,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    save(clean[:64, :64], photos / "run" / "samples.png")
+    resumed = mio("train", "--resume", photos / "run", "--set", "curriculum.final_period=1")
+    assert resumed.returncode == 0, resumed.stderr
+    summary = json.loads((photos / "run" / "summary.json").read_text())
+    assert summary["photos"] == 3
+    assert summary["validation"]["noise"] > 0
 
 
 @pytest.mark.skipif(
