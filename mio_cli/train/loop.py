@@ -34,7 +34,7 @@ from mio_cli.train.objective import objective_for
 from mio_cli.train.progress import Outcome, Progress, Window
 from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_recipe, write_settings
 from mio_cli.train.schedule import learning_rate, period_at
-from mio_cli.train.sources import open_patches
+from mio_cli.train.sources import idle_with, open_patches
 from mio_cli.train.state import STATE, Facts, read_state, save_batch, save_state, start_from
 from mio_cli.train.validation import Validation
 
@@ -247,6 +247,8 @@ class Trainer:
         self._validation: Validation | None = None
         if self.rank == 0:
             self._note_left_out("photos", skipped)
+            if idle := idle_with(patches, self.recipe.data):
+                self.note(f"ready-made pairs are taken as they are, without {', '.join(idle)}")
             if self.val:
                 tasks = parse_sequence(self.recipe.curriculum.sequence)
                 self._validation = Validation(

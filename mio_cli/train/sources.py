@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from mio_cli.core.errors import DataError, UsageError
-from mio_cli.core.recipe import Recipe
+from mio_cli.core.recipe import DataTable, Recipe
 from mio_cli.core.tasks import parse_sequence
 from mio_cli.evaluate.layout import is_testset
 from mio_cli.train.cache import PhotoCache
@@ -74,6 +74,12 @@ def open_patches(
             hint="add folders, or leave these tasks out with --sequence",
         )
     return pairs, len(pairs), pairs.skipped
+
+
+def idle_with(patches: Patches, data: DataTable) -> list[str]:
+    """The settings of ``data`` that change how photos are degraded, if ``patches`` are ready-made pairs."""
+    names = ("augment", "beyond", "camera", "saved") if isinstance(patches, PairedPatches) else ()
+    return [f"data.{name}" for name in names if getattr(data, name)]
 
 
 def _holds_degraded(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from mio_cli.evaluate.testset import read_depth
 from mio_cli.train.ahead import made_ahead
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches, scene_of
+from mio_cli.train.loop import Trainer
 from mio_cli.train.sources import open_patches
 
 CPU = torch.device("cpu")
@@ -180,6 +181,15 @@ def test_ready_made_pairs_in_the_release_layout(released: Path, photos: Path) ->
         open_patches([released], mixed, seed=0, clean=False, device=CPU)
     with pytest.raises(DataError, match="there is no"):
         open_patches([released / "nothing"], recipe, seed=0, clean=False, device=CPU)
+
+
+def test_what_has_no_effect_on_pairs_is_told(released: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    for index, changes in enumerate(([], ["data.augment=true", "data.beyond=0.1", "data.saved=0.2"])):
+        recipe = load_recipe("compact-M", sequence="NL", profile="smoke", changes=changes)
+        Trainer(recipe, [released], tmp_path / str(index), max_seconds=0, note=notes.append).train()
+    told = [note for note in notes if "pairs" in note]
+    assert told == ["ready-made pairs are taken as they are, without data.augment, data.beyond, data.saved"]
 
 
 def test_pairs_in_subfolders_have_partners_in_the_same_ones(photos: Path, tmp_path: Path) -> None:
