@@ -48,6 +48,9 @@ def test_a_dry_run_prints_the_schedule(mio: Mio) -> None:
         (["--recipe", "compact-M", "--data", "missing", "-o", "run"], "there is no missing"),
         (["--recipe", "compact-M", "--data", "photos", "-o", "run", "--max-time", "5"], "150m"),
         (["--recipe", "compact-M", "--profile", "huge", "--dry-run"], "choose one of: smoke"),
+        (["--recipe", "compact-M", "--profile", "", "--dry-run"], "choose one of: smoke"),
+        (["--recipe", "compact-M", "--sequence", "", "--dry-run"], "it names no task"),
+        (["--recipe", "compact-single:rain", "--sequence", "N", "--dry-run"], "name compact-single:noise"),
         (["--recipe", "compact-M", "--set", "data.size=3", "--dry-run"], "--set data.size=3: data.size"),
     ],
 )
