@@ -21,7 +21,7 @@ from torch.optim.swa_utils import AveragedModel
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.paths import remove_stale_temporaries
 from mio_cli.core.recipe import Recipe
-from mio_cli.core.tasks import CLASS_ORDER, CLEAN, parse_sequence
+from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task, parse_sequence
 from mio_cli.hub.describe import count_parameters
 from mio_cli.hub.folder import save_model
 from mio_cli.train.ahead import core_to_spare, made_ahead
@@ -92,6 +92,7 @@ class Trainer:
     note: Callable[[str], None] = lambda text: None
     stop_requested: bool = field(default=False, init=False)
     _resumed: bool = field(default=False, init=False)
+    _trained: tuple[Task, ...] | None = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         check_recipe(self.recipe)
@@ -114,7 +115,7 @@ class Trainer:
         torch.manual_seed(self.seed)
         net = build_network(self.recipe.model)
         if self.start is not None:
-            start_from(net, self.start)
+            self._trained = start_from(net, self.start)
         only = self.recipe.optim.only
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(not only or name.startswith(only))
@@ -152,7 +153,7 @@ class Trainer:
         state.restore(self.net, self.ema, self.optimizer)
         self.iteration, self.seed, self.seconds = facts.iteration, facts.seed, facts.seconds
         self.loss, self.scores = facts.loss, facts.validation
-        self._resumed = True
+        self._trained, self._resumed = facts.tasks, True
 
     def save(self) -> None:
         """Write a checkpoint and, from the averaged weights, the model folder; the first process does.
@@ -164,13 +165,13 @@ class Trainer:
             return
         facts = Facts(
             self.iteration, self.seed, self.recipe.name, self.recipe.optim.optimizer,
-            self.seconds, self.loss, self.scores,
+            self.seconds, self.loss, self.scores, self._trained,
         )  # fmt: skip
         try:
             save_state(self.run, self.net, self.ema, self.optimizer, facts)
             save_model(
                 self.ema.module, self.recipe.model.arch, self.run,
-                recipe=self.recipe.name, iterations=self.iteration,
+                recipe=self.recipe.name, iterations=self.iteration, tasks=self._trained,
             )  # fmt: skip
             write_json(self.run / SUMMARY, self._summary())
         except (OSError, SafetensorError) as error:
@@ -340,6 +341,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update_parameters(self.net)
         self.iteration += 1
+        if self._trained is not None:
+            self._trained = tuple(dict.fromkeys((*self._trained, *period.tasks)))
         window.steps += 1
         return outcome
 

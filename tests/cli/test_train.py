@@ -76,7 +76,30 @@ def test_a_run_goes_on_from_its_folder_alone_and_is_a_model(mio: Mio, photos: Pa
         "restore", photos / "one.png", "--model", tmp_path / "run", "--task", "noise", cwd=tmp_path
     )
     assert restored.returncode == 0, restored.stderr
+    assert "not trained" not in restored.stderr
     assert (photos / "one.restored.png").exists()
+
+
+def test_a_model_tells_what_it_was_trained_on(mio: Mio, photos: Path, tmp_path: Path) -> None:
+    """Until now, with what came before; and whoever wants something else of it is told."""
+    begin = "train", "--profile", "smoke", "--data", photos, "--max-time", "0s"
+    small = "--set", "curriculum.final_period=1", "--set", "curriculum.period=1"
+    for arguments in (
+        (*begin, "--recipe", "compact-S-EP", "--sequence", "NJB", "-o", "first"),
+        (*begin, "--recipe", "compact-single:sr-EP", "--model", "first", "-o", "second"),
+        ("train", "--resume", "second", "--set", "curriculum.sequence=L", *small),
+    ):
+        trained = mio(*arguments, cwd=tmp_path)
+        assert trained.returncode == 0, trained.stderr
+    assert json.loads((tmp_path / "first" / "config.json").read_text())["tasks"] == ["noise"]
+    info = mio("models", "info", "second", cwd=tmp_path)
+    assert re.search(r"trained on +noise, sr, lowlight", info.stdout)
+    restored = mio("restore", photos, "--model", "second", "--task", "rain,noise", cwd=tmp_path)
+    assert restored.returncode == 0, restored.stderr
+    assert restored.stderr.count("second was not trained on rain") == 1
+    evaluated = mio("eval", "--data", photos, "--model", "second", "--mode", "explicit", cwd=tmp_path)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert evaluated.stderr.count("second was not trained on blur, jpeg, rain, haze") == 1
 
 
 def test_photos_in_subfolders_are_trained_on_unless_they_are_held_out(
