@@ -113,6 +113,9 @@ class SwinIR(nn.Module):
     def __init__(self, config: SwinIRConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or SwinIRConfig()
+        groups, headed = len(config.depths), len(config.num_heads)
+        if groups != headed:
+            raise ValueError(f"depths and num_heads are of different lengths, {groups} and {headed}")
         channels, grey = config.embed_dim, config.in_chans != 3
         window = min(config.window_size, config.img_size)
         # 36 windows in a row could see 250 pixels away; 32 is the overlap of the authors' tiles.

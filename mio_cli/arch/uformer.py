@@ -135,6 +135,9 @@ class Uformer(nn.Module):
     def __init__(self, config: UformerConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or UformerConfig()
+        stages = 2 * LEVELS + 1
+        if not len(config.depths) == len(config.num_heads) == stages:
+            raise ValueError(f"depths and num_heads need {stages} entries each")
         multiple = max(2**level * config.window(level) for level in range(LEVELS + 1))
         self.spec = ModelSpec(multiple=multiple, minimum=multiple, square=True)
         encoder = [config.embed_dim * 2**level for level in range(LEVELS + 1)]

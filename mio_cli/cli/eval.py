@@ -213,10 +213,20 @@ def evaluate(
     made = methods(model or [], command or [], mode or [], form, device, ensemble=ensemble)
     makers = _figure_makers(figures, style, steps, made)
     sets = photos.sets(print_note)
+    _note_untrained(made, sets)
     evaluation = prepare(made, metrics, classifier, output, device)
     outcomes = _run(evaluation, sets, makers, as_json=as_json)
     _report(outcomes, evaluation, photos, output, paper=paper, form="json" if as_json else format)
     _finish(outcomes, debug=debug)
+
+
+def _note_untrained(made: Sequence[Method], sets: Sequence[EvalSet]) -> None:
+    from mio_cli.evaluate.methods import ModelMethod
+
+    tasks = [task for each in sets for task in each.tasks]
+    for method in made:
+        if isinstance(method, ModelMethod) and (strange := method.restorer.untrained(tasks)):
+            print_note(f"{method.name} was not trained on {', '.join(strange)}")
 
 
 def _refuse_idle(context: typer.Context, beside: str) -> None:

@@ -95,6 +95,7 @@ def info(
         "sides": f"multiples of {found.multiple}{square}",
         "prompts": ", ".join(found.modes) or "none",
         "weights": found.weights,
+        **({} if found.tasks is None else {"trained on": ", ".join(found.tasks) or "nothing yet"}),
         **found.config,
     }.items():
         table.add_row(f"[bold]{plain(key)}[/]", plain(str(value)))

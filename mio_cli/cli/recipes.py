@@ -38,7 +38,7 @@ Name = Annotated[
     typer.Argument(metavar="NAME|FILE", help="A recipe's name or TOML file.", autocompletion=complete_recipe),
 ]
 Profile = Annotated[
-    str | None, typer.Option(metavar="smoke", help="Another size; smoke ends in about a minute.")
+    str | None, typer.Option(metavar="smoke", help="Another size; smoke ends in a minute or two.")
 ]
 Sequence = Annotated[
     str | None, typer.Option(metavar="RJBSNHL", help="Order in which tasks join, by letter.")

@@ -143,6 +143,8 @@ def restore(
     options = Options(request, output, compare, skip_existing, jobs, max_pixels or DEFAULT_MAX_PIXELS)
     keep_freed_memory()
     restorer = Restorer(model, device=device, tile=tile, ensemble=ensemble, note=print_note)
+    if strange := restorer.untrained([task for prompt in request.prompts for task in prompt]):
+        print_note(f"{restorer.model} was not trained on {', '.join(strange)}")
     outcomes = _restore_all(sources, restorer, options, as_json=as_json, debug=debug)
     raise typer.Exit(exit_code(outcomes))
 

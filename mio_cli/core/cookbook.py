@@ -16,7 +16,7 @@ from typing import Any
 from mio_cli.core.errors import RecipeError, UsageError
 from mio_cli.core.paths import data_dir
 from mio_cli.core.recipe import Recipe, letters, parse_recipe
-from mio_cli.core.tasks import Task, parse_task
+from mio_cli.core.tasks import Task, parse_sequence, parse_task
 from mio_cli.core.toml import toml_text
 
 STRATEGIES, PROMPTS = ("M", "S", "single"), ("EP", "AP")
@@ -69,15 +69,17 @@ def load_recipe(
         RecipeError: no such recipe, not TOML, or a key or value that the schema does not allow.
     """
     table = _table(name_or_file, Path())
-    if profile:
+    if profile is not None:
         table = _with_profile(table, profile)
-    if sequence:
+    if sequence is not None:
         table = _merged(table, {"curriculum": {"sequence": sequence}})
     for change in changes:
         key, value = _parse_change(change)
         table = _merged(table, _nested(key, value))
     source = " ".join([name_or_file, *(f"--set {change}" for change in changes)])
-    return parse_recipe(table, source)
+    recipe = parse_recipe(table, source)
+    _check_single(name_or_file, recipe)
+    return recipe
 
 
 def recipe_text(recipe: Recipe) -> str:
@@ -125,6 +127,26 @@ def _composed(name: str) -> Table:
         if part:
             table = _merged(_merged(table, strategies[part]), own[part])
     return {"name": "-".join(filter(None, (match["backbone"], strategy, match["prompt"])))} | table
+
+
+def _check_single(name: str, recipe: Recipe) -> None:
+    """See that what is called after one task trains that one.
+
+    Raises:
+        RecipeError: it trains others; the hint says what they are called.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None or not match["task"]:
+        return
+    tasks = parse_sequence(recipe.curriculum.sequence)
+    if tasks == (_task(match["task"], name),):
+        return
+    strategies = [f"single:{tasks[0]}"] if len(tasks) == 1 else ["M", "S"]
+    prompt = f"-{match['prompt']}" if match["prompt"] else ""
+    raise RecipeError(
+        f"{name} trains one task, not {', '.join(tasks)}",
+        hint="name " + " or ".join(f"{match['backbone']}-{strategy}{prompt}" for strategy in strategies),
+    )
 
 
 def _task(word: str, name: str) -> Task:

@@ -89,6 +89,12 @@ class OptimTable(_Table):
     compile: bool = False
     """Whether torch compiles the network first: minutes once, faster steps after."""
 
+    @model_validator(mode="after")
+    def _falling_rate(self) -> OptimTable:
+        if self.eta_min > self.lr:
+            raise ValueError(f"eta_min = {self.eta_min} is above lr = {self.lr}")
+        return self
+
 
 class CurriculumTable(_Table):
     """``[curriculum]``: which tasks train when (paper Sec. 3.2)."""

@@ -17,7 +17,7 @@ from mio_cli.core.picture import Pixels
 from mio_cli.core.tasks import Task
 from mio_cli.degrade import Form, Parameters, Severity, degrade, draw
 from mio_cli.degrade.mixed import CHAINS, degrade_by
-from mio_cli.io import read_picture
+from mio_cli.io import DEPTH_FOLDER, read_picture
 
 SMALLEST = 11
 """Pixels that a side must have to be degraded: blur mirrors up to ten at the border."""
@@ -40,7 +40,7 @@ def read_truth(path: Path) -> Pixels:
 
 def depth_map_of(photo: Path) -> Path | None:
     """The depth map beside a photo, 0 near and 255 far: ``depth/<stem>.png`` or else ``.jpg``, if there."""
-    paths = (photo.parent / "depth" / (photo.stem + suffix) for suffix in (".png", ".jpg"))
+    paths = (photo.parent / DEPTH_FOLDER / (photo.stem + suffix) for suffix in (".png", ".jpg"))
     return next((path for path in paths if path.exists()), None)
 
 

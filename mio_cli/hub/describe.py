@@ -16,7 +16,8 @@ from mio_cli.arch.pip import PIP, PIPNAFNetConfig, PIPRestormerConfig
 from mio_cli.arch.prompts import PROMPT_SIZE
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import UsageError
-from mio_cli.hub.folder import read_network_config
+from mio_cli.core.tasks import Task
+from mio_cli.hub.folder import read_network_config, trained_tasks
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import CONFIG, registered
 
@@ -38,6 +39,7 @@ class Description:
         modes: ways to prompt it: ``"explicit"``, ``"adaptive"``, ``"class"``; empty if it takes no prompt.
         config: all fields of its configuration.
         weights: the folder where its weights are, or :data:`NOT_SHIPPED`.
+        tasks: that it was trained on, if its folder tells.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Description:
     modes: tuple[str, ...]
     config: dict[str, Any]
     weights: str
+    tasks: tuple[Task, ...] | None
 
 
 def in_channels(net: nn.Module) -> int:
@@ -114,13 +117,13 @@ def describe(reference: str, prompt: str | None = None) -> Description:
     if reference in registered() or reference not in ARCHS | PUBLISHED:
         folder = model_folder(reference)
         arch, config = read_network_config(folder)
-        weights = str(folder)
+        weights, tasks = str(folder), trained_tasks(folder)
         if prompt and prompt not in prompt_modes(config):
             raise UsageError(f"{reference} takes no {prompt} prompt", hint="leave out --prompt")
         net = _on_meta(arch, config)
     else:
         arch, fields = PUBLISHED.get(reference, (reference, {}))
-        weights = NOT_SHIPPED
+        weights, tasks = NOT_SHIPPED, None
         try:
             config = ARCHS[arch][0](**fields, **({"prompt": prompt} if prompt else {}))
             net = _on_meta(arch, config)
@@ -139,6 +142,7 @@ def describe(reference: str, prompt: str | None = None) -> Description:
         modes=prompt_modes(config),
         config=dataclasses.asdict(config),
         weights=weights,
+        tasks=tasks,
     )
 
 

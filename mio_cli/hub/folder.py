@@ -18,6 +18,7 @@ from torch import nn
 from mio_cli.arch import ARCHS, PUBLISHED
 from mio_cli.core.errors import MioError, WeightsError, out_of_memory
 from mio_cli.core.paths import atomic_path
+from mio_cli.core.tasks import Task
 from mio_cli.hub.budget import build_within
 from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import CONFIG, WEIGHTS
@@ -68,6 +69,18 @@ def read_config(folder: Path) -> dict[str, Any]:
     except (ValueError, OSError, RecursionError) as error:
         raise WeightsError(f"{folder / CONFIG} is damaged: {error}", hint="fetch the model anew") from None
     return config
+
+
+def trained_tasks(folder: Path) -> tuple[Task, ...] | None:
+    """The tasks that a model was trained on; ``None`` if its folder does not tell, as of older ones.
+
+    Raises:
+        WeightsError: as :func:`read_config`.
+    """
+    tasks = read_config(folder).get("tasks")
+    if not isinstance(tasks, list) or not all(task in list(Task) for task in tasks):
+        return None
+    return tuple(map(Task, tasks))
 
 
 def _incomplete(folder: Path, file: str) -> WeightsError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from mio_cli.core.picture import Pixels
 from mio_cli.core.request import LEAST_TILE, SCALES, Request
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task
 from mio_cli.degrade.sr import resize
-from mio_cli.hub.folder import load_model
+from mio_cli.hub.folder import load_model_folder, trained_tasks
+from mio_cli.hub.locate import model_folder
 from mio_cli.hub.registry import DEFAULT_CLASSIFIER, DEFAULT_MODEL, DEFAULT_ON_CUDA
 from mio_cli.infer.auto import Decision, Plan, TaskClassifier, decide
 from mio_cli.infer.engine import Advance, Engine, choose_device
@@ -82,8 +83,15 @@ class Restorer:
             raise UsageError(f"cannot use tiles of {tile} pixels", hint=f"choose {LEAST_TILE} or more")
         on = choose_device(device)
         self.model = str(model or (DEFAULT_ON_CUDA if on.type == "cuda" else DEFAULT_MODEL))
-        self.engine = Engine(load_model(self.model), device=on, tile=tile, ensemble=ensemble, note=note)
+        folder = model_folder(self.model)
+        self.engine = Engine(load_model_folder(folder), device=on, tile=tile, ensemble=ensemble, note=note)
+        self._trained = trained_tasks(folder)
         self._classifier = classifier
+
+    def untrained(self, tasks: Collection[Task]) -> list[Task]:
+        """Those of ``tasks`` that the model was not trained on, each once; none if it does not tell."""
+        trained = tasks if self._trained is None else self._trained
+        return [task for task in dict.fromkeys(tasks) if task not in trained]
 
     @cached_property
     def classifier(self) -> Callable[[Pixels], dict[str, float]]:

@@ -19,6 +19,9 @@ from mio_cli.io.formats import FORMATS, READABLE, UNREAD, format_for, format_of_
 STREAM = Path("-")
 """Standard input as a source, standard output as a target."""
 
+DEPTH_FOLDER = "depth"
+"""Subfolder for the depth maps of the photos beside it."""
+
 _MARK, _COMPARISON = ".restored", ".compare"
 _HEAD = 64  # bytes that show the format
 _ARCHIVE_LEFTOVERS = "__MACOSX"  # a folder of previews in archives made by macOS
@@ -83,7 +86,7 @@ def find_photos(
 
 
 def photos_in(folder: Path) -> list[Path]:
-    """The photos directly in ``folder``, in natural order; depth maps live in a subfolder.
+    """The photos directly in ``folder``, in natural order.
 
     Raises:
         DataError: there are none.
@@ -92,6 +95,28 @@ def photos_in(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"no photos in {folder}", hint=f"mio reads {READABLE}")
     return sorted(found, key=natural_key)
+
+
+def photos_below(folder: Path, skip: Iterable[Path] = ()) -> list[Path]:
+    """The photos in ``folder`` and its subfolders, in natural order; see :func:`find_photos`.
+
+    Args:
+        skip: subfolders that are passed over, as those of depth maps are.
+
+    Raises:
+        DataError: there are none.
+    """
+    skipped = [each for each in skip if _below(folder, each)]
+
+    def is_searched(parent: Path) -> bool:
+        depth = DEPTH_FOLDER in parent.relative_to(folder).parts
+        return not depth and not any(_is_inside(parent, each) for each in skipped)
+
+    found = _walk(folder, None, set())
+    searched = set(filter(is_searched, {path.parent for path in found}))
+    if not searched:
+        raise DataError(f"no photos in {folder}", hint=f"mio reads {READABLE}")
+    return [path for path in found if path.parent in searched]
 
 
 def output_path(source: Source, output: str | Path | None, *, several: bool = False) -> Path:

@@ -14,20 +14,21 @@ import numpy as np
 from mio_cli.core.errors import DataError, PhotoError
 from mio_cli.core.paths import atomic_path, cache_dir, remove_stale_temporaries
 from mio_cli.evaluate.testset import depth_levels, depth_map_of
-from mio_cli.io import photos_in, read_picture
+from mio_cli.io import photos_below, read_picture
 
 DECODING = 3
 """Of photos as they are kept: another number makes the files of older versions void."""
 
 
-def listed_photos(source: Path) -> list[Path]:
-    """The photos in a folder, or those that a text file lists, one path a line, relative to the file.
+def listed_photos(source: Path, skip: Sequence[Path] = ()) -> list[Path]:
+    """The photos in a folder and its subfolders but those to ``skip``, or those that a text file lists, one
+    path a line, relative to the file.
 
     Raises:
         DataError: there are none, or the file is no text.
     """
     if source.suffix != ".txt":
-        return photos_in(source)
+        return photos_below(source, skip)
     try:
         lines = source.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -104,6 +105,7 @@ class PhotoCache:
     Args:
         sources: folders of photos, or text files that list them.
         minimum: photos with a side below this are left out.
+        skip: subfolders whose photos are for something else.
 
     Attributes:
         paths: of the photos, in order.
@@ -113,8 +115,8 @@ class PhotoCache:
         DataError: no photo is left, or a depth map cannot be read.
     """
 
-    def __init__(self, sources: Iterable[Path], minimum: int = 1) -> None:
-        paths = [path for source in sources for path in listed_photos(source)]
+    def __init__(self, sources: Iterable[Path], minimum: int = 1, skip: Sequence[Path] = ()) -> None:
+        paths = [path for source in sources for path in listed_photos(source, skip)]
         data_path = cache_dir() / "photos" / f"{_digest(paths)}.u8"
         index_path = data_path.with_suffix(".json")
         index = _kept(data_path, index_path)

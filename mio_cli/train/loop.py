@@ -21,9 +21,9 @@ from torch.optim.swa_utils import AveragedModel
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.paths import remove_stale_temporaries
 from mio_cli.core.recipe import Recipe
-from mio_cli.core.tasks import CLASS_ORDER, CLEAN, parse_sequence
+from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task, parse_sequence
 from mio_cli.hub.describe import count_parameters
-from mio_cli.hub.folder import load_model, save_model
+from mio_cli.hub.folder import save_model
 from mio_cli.train.ahead import core_to_spare, made_ahead
 from mio_cli.train.averaging import averaging
 from mio_cli.train.consistency import build_network, check_recipe
@@ -32,10 +32,10 @@ from mio_cli.train.log import RunLog, summary_writer
 from mio_cli.train.muon import Muon
 from mio_cli.train.objective import objective_for
 from mio_cli.train.progress import Outcome, Progress, Window
-from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_settings
+from mio_cli.train.run_folder import SUMMARY, Settings, write_json, write_recipe, write_settings
 from mio_cli.train.schedule import learning_rate, period_at
-from mio_cli.train.sources import open_patches
-from mio_cli.train.state import STATE, Facts, read_state, save_batch, save_state
+from mio_cli.train.sources import idle_with, open_patches
+from mio_cli.train.state import STATE, Facts, read_state, save_batch, save_state, start_from
 from mio_cli.train.validation import Validation
 
 LOG_EVERY = 50
@@ -44,22 +44,6 @@ LOG_EVERY = 50
 LOG_SECONDS = 60.0
 
 CLASS_NAMES = [*(task.value for task in CLASS_ORDER), CLEAN, "mixed"]
-
-
-def _start_from(net: nn.Module, model: str) -> None:
-    """Give ``net`` the weights of ``model``.
-
-    Raises:
-        UsageError: it is another network, or one of another size.
-    """
-    given, wanted = load_model(model).state_dict(), net.state_dict()
-    same = given.keys() == wanted.keys()
-    if not same or any(given[name].shape != value.shape for name, value in wanted.items()):
-        raise UsageError(
-            f"the weights of {model} do not fit the network of this recipe",
-            hint="use the recipe that the model was trained with, or leave out --model",
-        )
-    net.load_state_dict(given)
 
 
 def _computes_bf16(device: torch.device) -> bool:
@@ -107,6 +91,8 @@ class Trainer:
     watch_scores: Callable[[int, dict[str, float]], None] = lambda iteration, scores: None
     note: Callable[[str], None] = lambda text: None
     stop_requested: bool = field(default=False, init=False)
+    _resumed: bool = field(default=False, init=False)
+    _trained: tuple[Task, ...] | None = field(default=(), init=False)
 
     def __post_init__(self) -> None:
         check_recipe(self.recipe)
@@ -129,7 +115,7 @@ class Trainer:
         torch.manual_seed(self.seed)
         net = build_network(self.recipe.model)
         if self.start is not None:
-            _start_from(net, self.start)
+            self._trained = start_from(net, self.start)
         only = self.recipe.optim.only
         for name, parameter in net.named_parameters():
             parameter.requires_grad_(not only or name.startswith(only))
@@ -167,6 +153,7 @@ class Trainer:
         state.restore(self.net, self.ema, self.optimizer)
         self.iteration, self.seed, self.seconds = facts.iteration, facts.seed, facts.seconds
         self.loss, self.scores = facts.loss, facts.validation
+        self._trained, self._resumed = facts.tasks, True
 
     def save(self) -> None:
         """Write a checkpoint and, from the averaged weights, the model folder; the first process does.
@@ -178,19 +165,22 @@ class Trainer:
             return
         facts = Facts(
             self.iteration, self.seed, self.recipe.name, self.recipe.optim.optimizer,
-            self.seconds, self.loss, self.scores,
+            self.seconds, self.loss, self.scores, self._trained,
         )  # fmt: skip
         try:
             save_state(self.run, self.net, self.ema, self.optimizer, facts)
             save_model(
                 self.ema.module, self.recipe.model.arch, self.run,
-                recipe=self.recipe.name, iterations=self.iteration,
+                recipe=self.recipe.name, iterations=self.iteration, tasks=self._trained,
             )  # fmt: skip
             write_json(self.run / SUMMARY, self._summary())
         except (OSError, SafetensorError) as error:
+            whole = (self.run / STATE).exists()
             raise MioError(
                 f"cannot write a checkpoint into {self.run}: {error}",
-                hint=f"the last one is whole; make room, then: mio train --resume {self.run}",
+                hint=f"the last one is whole; make room, then: mio train --resume {self.run}"
+                if whole
+                else "make room, and start it again",
             ) from None
 
     def _summary(self) -> dict[str, object]:
@@ -214,7 +204,7 @@ class Trainer:
             MioError: the loss is no longer finite; the last checkpoint is left as it is.
             UsageError: the folder holds another run.
         """
-        if self.iteration == 0 and (self.run / STATE).exists():
+        if not self._resumed and (self.run / STATE).exists():
             raise UsageError(
                 f"{self.run} holds a run already",
                 hint=f"mio train --resume {self.run}, or name another folder",
@@ -227,8 +217,7 @@ class Trainer:
             patches = self._open()
         if self.rank == 0:
             remove_stale_temporaries(self.run)
-            settings = Settings(tuple(self.folders), self.seed, self.val, self.val_every, self.tensorboard)
-            write_settings(self.run, self.recipe, settings)
+            self._begin()
         step_net = self._wrapped()
         log = RunLog(self.run, self.iteration, tensorboard=self.tensorboard) if self.rank == 0 else None
         batches = self._batches(patches)
@@ -240,19 +229,32 @@ class Trainer:
                 log.close()
         self.save()
 
+    def _begin(self) -> None:
+        """Keep what resuming needs. The weights to start from are saved at once: a run may stop before it
+        saves again, and where they came from may be gone by then."""
+        write_recipe(self.run, self.recipe)
+        if not self._resumed:
+            self.save()
+        settings = Settings(tuple(self.folders), self.seed, self.val, self.val_every, self.tensorboard)
+        write_settings(self.run, settings)
+
     def _open(self) -> Patches:
         classes = getattr(self.net.config, "classes", 0)
         classified = self.recipe.optim.loss == "cross-entropy" and classes > len(CLASS_ORDER)
         patches, self.photos, skipped = open_patches(
             self.folders, self.recipe, seed=self.seed, device=self.device,
-            clean=classified or self.recipe.curriculum.clean,
+            clean=classified or self.recipe.curriculum.clean, skip=[self.run, *filter(None, [self.val])],
         )  # fmt: skip
         self._validation: Validation | None = None
         if self.rank == 0:
             self._note_left_out("photos", skipped)
+            if idle := idle_with(patches, self.recipe.data):
+                self.note(f"ready-made pairs are taken as they are, without {', '.join(idle)}")
             if self.val:
                 tasks = parse_sequence(self.recipe.curriculum.sequence)
-                self._validation = Validation(self.val, tasks, self.recipe.data.form)
+                self._validation = Validation(
+                    self.val, tasks, self.recipe.data.form, skip=[self.run, *self.folders]
+                )
                 self._note_left_out("photos held out", self._validation.skipped)
         return patches
 
@@ -339,6 +341,8 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.ema.update_parameters(self.net)
         self.iteration += 1
+        if self._trained is not None:
+            self._trained = tuple(dict.fromkeys((*self._trained, *period.tasks)))
         window.steps += 1
         return outcome
 

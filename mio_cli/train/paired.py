@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class PairedPatches(Patches):
         caches = {path: PhotoCache([path], self.patch) for path in set(chain(*folders.values()))}
         self.skipped += [path for cache in caches.values() for path in cache.skipped]
         for task, (degraded, clean) in folders.items():
-            self._pairs[task] = self._matched(caches[degraded], caches[clean])
+            self._pairs[task] = self._matched(degraded, clean, caches)
             if not self._pairs[task]:
                 raise DataError(f"no photo in {degraded} has a partner of its name and size in {clean}")
 
@@ -85,12 +86,17 @@ class PairedPatches(Patches):
     def __len__(self) -> int:
         return sum(map(len, self._pairs.values()))
 
-    def _matched(self, degraded: PhotoCache, clean: PhotoCache) -> list[tuple[np.ndarray, np.ndarray]]:
-        by_stem = {path.stem: index for index, path in enumerate(clean.paths)}
-        by_name = {path.name: index for index, path in enumerate(clean.paths)}
+    def _matched(
+        self, folder: Path, clean_folder: Path, caches: Mapping[Path, PhotoCache]
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        degraded, clean = caches[folder], caches[clean_folder]
+        names = [path.relative_to(clean_folder) for path in clean.paths]
+        by_stem = {name.with_suffix(""): index for index, name in enumerate(names)}
+        by_name = {name: index for index, name in enumerate(names)}
         pairs = []
         for index, path in enumerate(degraded.paths):
-            partner = by_name.get(path.name, by_stem.get(path.stem))
+            name = path.relative_to(folder)
+            partner = by_name.get(name, by_stem.get(name.with_suffix("")))
             if partner is not None:
                 seen, truth = degraded.photo(index), clean.photo(partner)
                 if all(0 <= t - s <= LARGEST_CROP for s, t in zip(seen.shape, truth.shape, strict=True)):

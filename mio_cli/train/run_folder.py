@@ -54,23 +54,27 @@ class Settings:
     tensorboard: bool = False
 
 
-def write_settings(run: Path, recipe: Recipe, settings: Settings) -> None:
-    """Keep what ``mio train --resume RUN`` needs; paths become absolute.
+def write_recipe(run: Path, recipe: Recipe) -> None:
+    """Make the folder of a run, and keep its recipe there.
 
     Raises:
         UsageError: there can be no such folder, or nothing can be written into it.
     """
-    facts = dataclasses.asdict(settings) | {"data": [str(path.resolve()) for path in settings.data]}
-    facts["val"] = None if settings.val is None else str(settings.val.resolve())
     try:
         run.mkdir(parents=True, exist_ok=True)
         with atomic_path(run / RECIPE) as temporary:
             temporary.write_text(recipe_text(recipe), encoding="utf-8")
-        write_json(run / SETTINGS, facts)
     except OSError as error:
         raise UsageError(
             f"{run} cannot be the folder of a run: {error.strerror}", hint="name another one with -o"
         ) from None
+
+
+def write_settings(run: Path, settings: Settings) -> None:
+    """Keep what ``mio train --resume RUN`` needs beside the recipe; paths become absolute."""
+    facts = dataclasses.asdict(settings) | {"data": [str(path.resolve()) for path in settings.data]}
+    facts["val"] = None if settings.val is None else str(settings.val.resolve())
+    write_json(run / SETTINGS, facts)
 
 
 def change_settings(

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from mio_cli.core.errors import DataError, UsageError
 from mio_cli.core.paths import atomic_path
+from mio_cli.core.tasks import Task
+from mio_cli.hub.folder import load_model_folder, trained_tasks
+from mio_cli.hub.locate import model_folder
 from mio_cli.train.data import Batch
 from mio_cli.train.run_folder import facts_of
 
@@ -32,6 +35,7 @@ class Facts:
         seconds: that it took so far.
         loss: of the last iteration, if any.
         validation: the last scores by name.
+        tasks: that it and the weights it started from were trained on; ``None`` if those are not known.
     """
 
     iteration: NonNegativeInt
@@ -41,6 +45,7 @@ class Facts:
     seconds: float = 0.0
     loss: float | None = None
     validation: dict[str, float] = field(default_factory=dict)
+    tasks: tuple[Task, ...] | None = None
 
 
 def save_state(
@@ -93,6 +98,25 @@ class State:
         optimizer.load_state_dict({"state": self.moments, "param_groups": groups})
 
 
+def start_from(net: nn.Module, model: str) -> tuple[Task, ...] | None:
+    """Give ``net`` the weights of a model, named as for :func:`mio_cli.hub.folder.load_model`.
+
+    Returns: the tasks that these were trained on, if they are known.
+
+    Raises:
+        UsageError: it is another network, or one of another size.
+    """
+    folder = model_folder(model)
+    given = load_model_folder(folder).state_dict()
+    if _shapes(given) != _shapes(net.state_dict()):
+        raise UsageError(
+            f"the weights of {model} do not fit the network of this recipe",
+            hint="use the recipe that the model was trained with, or leave out --model",
+        )
+    net.load_state_dict(given)
+    return trained_tasks(folder)
+
+
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
     return {name: tensor.shape for name, tensor in tensors.items()}
 
@@ -105,7 +129,7 @@ def read_state(folder: Path) -> State:
     """
     path = folder / STATE
     if not path.exists():
-        raise DataError(f"{path} does not exist", hint="name the folder of a run that has saved a checkpoint")
+        raise DataError(f"{path} does not exist", hint="name the folder of a run, or start it again with -o")
     try:
         with safe_open(path, framework="pt") as file:
             facts = facts_of(Facts, file.metadata()["facts"])

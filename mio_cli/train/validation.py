@@ -18,7 +18,7 @@ from mio_cli.evaluate.metrics import CAP, psnr, to_8bit
 from mio_cli.evaluate.testset import degrade_photo, read_depth, read_truth
 from mio_cli.infer.engine import Engine
 from mio_cli.infer.transfer import to_tensor
-from mio_cli.io import photos_in
+from mio_cli.io import photos_below
 
 SIDE = 256
 """Height and width of the middle of a photo that is looked at."""
@@ -42,9 +42,10 @@ class Validation:
     """PSNR by task in dB, or of a classifier the share of photos whose task it names.
 
     Args:
-        folder: clean photos; depth maps in its subfolder ``depth``.
+        folder: clean photos, also in its subfolders; depth maps lie in ``depth`` beside them.
         tasks: by which they are degraded, in the way of ``mio eval``.
         form: of the degradations.
+        skip: subfolders that hold no photos to validate on.
 
     Attributes:
         skipped: photos left out because they are unreadable or too small.
@@ -53,8 +54,8 @@ class Validation:
         DataError: there are no photos that can be used.
     """
 
-    def __init__(self, folder: Path, tasks: Sequence[Task], form: Form) -> None:
-        self._photos, self._tasks, self._form = photos_in(folder), tasks, form
+    def __init__(self, folder: Path, tasks: Sequence[Task], form: Form, skip: Sequence[Path] = ()) -> None:
+        self._photos, self._tasks, self._form = photos_below(folder, skip), tasks, form
         self.skipped: list[str] = []
         self.samples = self._degraded()
 

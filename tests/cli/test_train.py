@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -47,6 +48,9 @@ def test_a_dry_run_prints_the_schedule(mio: Mio) -> None:
         (["--recipe", "compact-M", "--data", "missing", "-o", "run"], "there is no missing"),
         (["--recipe", "compact-M", "--data", "photos", "-o", "run", "--max-time", "5"], "150m"),
         (["--recipe", "compact-M", "--profile", "huge", "--dry-run"], "choose one of: smoke"),
+        (["--recipe", "compact-M", "--profile", "", "--dry-run"], "choose one of: smoke"),
+        (["--recipe", "compact-M", "--sequence", "", "--dry-run"], "it names no task"),
+        (["--recipe", "compact-single:rain", "--sequence", "N", "--dry-run"], "name compact-single:noise"),
         (["--recipe", "compact-M", "--set", "data.size=3", "--dry-run"], "--set data.size=3: data.size"),
     ],
 )
@@ -72,7 +76,49 @@ def test_a_run_goes_on_from_its_folder_alone_and_is_a_model(mio: Mio, photos: Pa
         "restore", photos / "one.png", "--model", tmp_path / "run", "--task", "noise", cwd=tmp_path
     )
     assert restored.returncode == 0, restored.stderr
+    assert "not trained" not in restored.stderr
     assert (photos / "one.restored.png").exists()
+
+
+def test_a_model_tells_what_it_was_trained_on(mio: Mio, photos: Path, tmp_path: Path) -> None:
+    """Until now, with what came before; and whoever wants something else of it is told."""
+    begin = "train", "--profile", "smoke", "--data", photos, "--max-time", "0s"
+    small = "--set", "curriculum.final_period=1", "--set", "curriculum.period=1"
+    for arguments in (
+        (*begin, "--recipe", "compact-S-EP", "--sequence", "NJB", "-o", "first"),
+        (*begin, "--recipe", "compact-single:sr-EP", "--model", "first", "-o", "second"),
+        ("train", "--resume", "second", "--set", "curriculum.sequence=L", *small),
+    ):
+        trained = mio(*arguments, cwd=tmp_path)
+        assert trained.returncode == 0, trained.stderr
+    assert json.loads((tmp_path / "first" / "config.json").read_text())["tasks"] == ["noise"]
+    info = mio("models", "info", "second", cwd=tmp_path)
+    assert re.search(r"trained on +noise, sr, lowlight", info.stdout)
+    restored = mio("restore", photos, "--model", "second", "--task", "rain,noise", cwd=tmp_path)
+    assert restored.returncode == 0, restored.stderr
+    assert restored.stderr.count("second was not trained on rain") == 1
+    evaluated = mio("eval", "--data", photos, "--model", "second", "--mode", "explicit", cwd=tmp_path)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert evaluated.stderr.count("second was not trained on blur, jpeg, rain, haze") == 1
+
+
+def test_photos_in_subfolders_are_trained_on_unless_they_are_held_out(
+    mio: Mio, clean: np.ndarray, photos: Path, tmp_path: Path
+) -> None:
+    save(clean[:128, 192:], photos / "trip" / "one.png")
+    save(clean[:64, :64], photos / "trip" / "depth" / "one.png")
+    save(clean[128:, :128], photos / "held-out" / "day" / "three.png")
+    trained = mio(
+        "train", "--recipe", "compact-M", "--profile", "smoke", "--max-time", "0s",
+        "--data", "photos", "--val", "photos/held-out", "-o", "photos/run", cwd=tmp_path,
+    )  # fmt: skip
+    assert trained.returncode == 0, trained.stderr
+    save(clean[:64, :64], photos / "run" / "samples.png")
+    resumed = mio("train", "--resume", photos / "run", "--set", "curriculum.final_period=1")
+    assert resumed.returncode == 0, resumed.stderr
+    summary = json.loads((photos / "run" / "summary.json").read_text())
+    assert summary["photos"] == 3
+    assert summary["validation"]["noise"] > 0
 
 
 @pytest.mark.skipif(

@@ -21,6 +21,7 @@ from mio_cli.evaluate.testset import read_depth
 from mio_cli.train.ahead import made_ahead
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches, scene_of
+from mio_cli.train.loop import Trainer
 from mio_cli.train.sources import open_patches
 
 CPU = torch.device("cpu")
@@ -48,6 +49,20 @@ def test_photos_may_come_from_several_folders_and_from_a_list(photos: Path, tmp_
     assert [path.name for path in from_list.paths] == ["other.png", "astronaut.png"]
     assert [Path(path).name for path in from_list.skipped] == ["missing.png"]
     assert np.array_equal(from_list.photo(0), cache.photo(2))
+
+
+def test_photos_lie_in_subfolders_too_but_depth_maps_do_not(photos: Path, tmp_path: Path) -> None:
+    places = "b/9.png", "b/10.png", "b/depth/9.png", "a/deep/1.png", "2.png", "depth/2.png", ".trash/3.png"
+    for place in (*places, "held-out/4.png", "run/samples.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / "coffee.png", tmp_path / place)
+    (tmp_path / "list.txt").write_text("b/depth/9.png\n")
+    cache = PhotoCache([tmp_path], skip=[tmp_path / "held-out", tmp_path / "run", tmp_path.parent])
+    found = [path.relative_to(tmp_path).as_posix() for path in cache.paths]
+    assert found == ["2.png", "a/deep/1.png", "b/9.png", "b/10.png"]
+    assert [cache.depth(index) is not None for index in range(4)] == [True, False, True, False]
+    assert len(PhotoCache([tmp_path / "depth"])) == 1, "named itself"
+    assert len(PhotoCache([tmp_path / "list.txt"])) == 1, "listed"
 
 
 def test_photos_are_decoded_as_everywhere_in_mio(tmp_path: Path) -> None:
@@ -159,11 +174,35 @@ def test_ready_made_pairs_in_the_release_layout(released: Path, photos: Path) ->
         open_patches([released], load_recipe("compact-M", sequence="NR"), seed=0, clean=False, device=CPU)
     with pytest.raises(UsageError, match="cannot be mixed"):
         open_patches([released, photos], recipe, seed=0, clean=False, device=CPU)
+    with pytest.raises(UsageError, match=r"holds degraded photos.*GT"):
+        open_patches([released.parent], recipe, seed=0, clean=False, device=CPU)
     mixed = load_recipe("compact-M", sequence="NL", changes=["curriculum.mixed=1"])
     with pytest.raises(UsageError, match="no mixed degradations"):
         open_patches([released], mixed, seed=0, clean=False, device=CPU)
     with pytest.raises(DataError, match="there is no"):
         open_patches([released / "nothing"], recipe, seed=0, clean=False, device=CPU)
+
+
+def test_what_has_no_effect_on_pairs_is_told(released: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    for index, changes in enumerate(([], ["data.augment=true", "data.beyond=0.1", "data.saved=0.2"])):
+        recipe = load_recipe("compact-M", sequence="NL", profile="smoke", changes=changes)
+        Trainer(recipe, [released], tmp_path / str(index), max_seconds=0, note=notes.append).train()
+    told = [note for note in notes if "pairs" in note]
+    assert told == ["ready-made pairs are taken as they are, without data.augment, data.beyond, data.saved"]
+
+
+def test_pairs_in_subfolders_have_partners_in_the_same_ones(photos: Path, tmp_path: Path) -> None:
+    for index, name in enumerate(("astronaut", "chelsea")):
+        photo = np.asarray(Image.open(photos / f"{name}.png"))[:64, :64]
+        for folder, version in (("GT", photo), ("noise", 255 - photo)):
+            (tmp_path / folder / str(index)).mkdir(parents=True)
+            Image.fromarray(version).save(tmp_path / folder / str(index) / "1.png")
+    recipe = load_recipe("compact-M", sequence="N", changes=["data.patch=32", "data.shard=8"])
+    patches, count, _ = open_patches([tmp_path], recipe, seed=0, clean=False, device=CPU)
+    assert count == 2
+    batch = patches(0, 0, (Task.NOISE,))
+    torch.testing.assert_close(batch.degraded, 1 - batch.clean)
 
 
 def test_batches_made_ahead_come_in_order(photos: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -16,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from mio_cli.core.cookbook import load_recipe
-from mio_cli.core.errors import MioError, UsageError
+from mio_cli.core.errors import UsageError
 from mio_cli.train.loop import Trainer
 from tests.train.runs import JPEGS, RECIPE, command, one_thread, run, weights
 
@@ -62,6 +63,22 @@ def test_a_killed_run_resumed_ends_with_the_same_weights(
     logged = [json.loads(line)["iteration"] for line in (killed / "log.jsonl").read_text().splitlines()]
     assert logged == sorted(set(logged)), "an iteration done twice is logged once"
     assert logged[-1] == 50
+
+
+def test_a_run_killed_before_its_first_step_keeps_the_weights_that_it_starts_from(
+    photos: Path, recipe_file: Path, tmp_path: Path, whole: Path
+) -> None:
+    start, killed = shutil.copytree(whole, tmp_path / "start"), tmp_path / "killed"
+    arguments = "--recipe", recipe_file, "--data", photos, "--seed", 6, "--model", start
+    assert run(*arguments, "-o", tmp_path / "expected").returncode == 0
+    process = subprocess.Popen(command(*arguments, "-o", killed), env=one_thread())
+    wait_for(killed / "run.json", process)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    start.rename(tmp_path / "gone")
+    resumed = run("--resume", killed)
+    assert resumed.returncode == 0, resumed.stderr
+    assert same(tmp_path / "expected", killed)
 
 
 def test_two_processes_train_what_one_does(
@@ -124,15 +141,20 @@ def test_terminating_one_of_two_processes_stops_both_cleanly(
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_batch(photos: Path, tmp_path: Path) -> None:
-    changes = ["optim.lr=1e30", "optim.precision=fp32", "data.batch=2", "data.shard=2"]
-    recipe = load_recipe("compact-M", profile="smoke", changes=changes)
-    with pytest.raises(MioError, match="not finite"):
-        Trainer(recipe, [photos], tmp_path).train()
-    assert not (tmp_path / "state.safetensors").exists()
-    [kept] = tmp_path.glob("not-finite-*.safetensors")
+    out = tmp_path / "run"
+    changes = ("optim.lr=1e30", "optim.precision=fp32", "data.batch=2", "data.shard=2")
+    words = [word for change in changes for word in ("--set", change)]
+    stopped = run("--recipe", "compact-M", "--profile", "smoke", *words, "--data", photos, "-o", out)
+    assert stopped.returncode == 1
+    assert "not finite" in stopped.stderr
+    [kept] = out.glob("not-finite-*.safetensors")
     batch = load_file(kept)
     assert batch["degraded"].shape == batch["clean"].shape == (2, 3, 32, 32)
     assert len(batch["label"]) == 2
+    # What it advises is possible although it never came to save.
+    assert "lower optim.lr" in stopped.stderr
+    resumed = run("--resume", out, "--set", "optim.lr=1e-4")
+    assert resumed.returncode == 0, resumed.stderr
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(

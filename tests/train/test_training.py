@@ -88,7 +88,7 @@ def test_sequential_schedule_is_the_papers() -> None:
 
 
 def test_a_run_can_start_from_another_models_weights(photos: Path, tmp_path: Path) -> None:
-    recipe = load_recipe("compact-M", profile="smoke", changes=["optim.lr=1e-9"])
+    recipe = load_recipe("compact-M", profile="smoke", changes=["optim.lr=1e-9", "optim.eta_min=0"])
     first, second = tmp_path / "first", tmp_path / "second"
     Trainer(recipe, [photos], first, max_seconds=0).train()
     Trainer(recipe, [photos], second, seed=1, start=str(first), max_seconds=0).train()
