@@ -185,12 +185,14 @@ def _run(
 
 
 def _stop_on_signals(trainer: Trainer) -> None:
-    """Ctrl-C and SIGTERM save and stop; a second Ctrl-C stops at once.
+    """Ctrl-C and SIGTERM save and stop; a second Ctrl-C, and one while photos are decoded, stops at once.
 
     Under torchrun both arrive more than once, so there the second means no more than the first.
     """
 
     def stop(number: int, frame: object) -> None:
+        if not trainer.opened:
+            raise KeyboardInterrupt
         trainer.stop_requested = True
         if trainer.world == 1:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -71,17 +71,17 @@ def _build(paths: Sequence[Path], data_path: Path, index_path: Path) -> dict[str
     index: dict[str, Any] = {"photos": [], "depths": []}
     data_path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_temporaries(data_path.parent)
-    with (
-        atomic_path(data_path) as temporary,
-        temporary.open("wb") as out,
-        ThreadPoolExecutor(2) as pool,
-    ):
-        for decoded in pool.map(_decode, paths):
-            for key, plane in zip(("photos", "depths"), decoded or (None, None), strict=True):
-                index[key].append(None if plane is None else (out.tell(), list(plane.shape)))
-                if plane is not None:
-                    out.write(np.ascontiguousarray(plane).tobytes())
-        index["bytes"] = out.tell()
+    pool = ThreadPoolExecutor(2)
+    try:
+        with atomic_path(data_path) as temporary, temporary.open("wb") as out:
+            for decoded in pool.map(_decode, paths):
+                for key, plane in zip(("photos", "depths"), decoded or (None, None), strict=True):
+                    index[key].append(None if plane is None else (out.tell(), list(plane.shape)))
+                    if plane is not None:
+                        out.write(np.ascontiguousarray(plane).tobytes())
+            index["bytes"] = out.tell()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C thousands may be waiting
     with atomic_path(index_path) as temporary:
         temporary.write_text(json.dumps(index))
     return index

@@ -24,11 +24,12 @@ from mio_cli.core.recipe import Recipe
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN, Task, parse_sequence
 from mio_cli.hub.describe import count_parameters
 from mio_cli.hub.folder import save_model
-from mio_cli.train.ahead import core_to_spare, made_ahead
+from mio_cli.train.ahead import made_ahead
 from mio_cli.train.averaging import averaging
 from mio_cli.train.consistency import build_network, check_recipe
 from mio_cli.train.data import Batch, Patches, number_of
 from mio_cli.train.log import RunLog, summary_writer
+from mio_cli.train.machine import computes_bf16, core_to_spare
 from mio_cli.train.muon import Muon
 from mio_cli.train.objective import objective_for
 from mio_cli.train.progress import Outcome, Progress, Window
@@ -44,13 +45,6 @@ LOG_EVERY = 50
 LOG_SECONDS = 60.0
 
 CLASS_NAMES = [*(task.value for task in CLASS_ORDER), CLEAN, "mixed"]
-
-
-def _computes_bf16(device: torch.device) -> bool:
-    """Whether bf16 is faster there than fp32, and not emulated."""
-    if device.type != "cpu":
-        return True
-    return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @dataclass
@@ -70,6 +64,10 @@ class Trainer:
         watch: called with :class:`Progress` after every iteration, on the first process.
         watch_scores: called with the iteration and its scores after each validation.
         note: called with a sentence about data that was left out, or a precision that the machine lacks.
+
+    Attributes:
+        stop_requested: set by the caller to stop cleanly after the next step.
+        opened: whether all photos are decoded, which may take minutes and heeds no such request.
 
     Raises:
         RecipeError: the recipe's parts do not fit each other.
@@ -91,6 +89,7 @@ class Trainer:
     watch_scores: Callable[[int, dict[str, float]], None] = lambda iteration, scores: None
     note: Callable[[str], None] = lambda text: None
     stop_requested: bool = field(default=False, init=False)
+    opened: bool = field(default=False, init=False)
     _resumed: bool = field(default=False, init=False)
     _trained: tuple[Task, ...] | None = field(default=(), init=False)
 
@@ -111,7 +110,7 @@ class Trainer:
         if torch.cuda.is_available():
             self.device = torch.device("cuda", self.local_rank % torch.cuda.device_count())
             torch.cuda.set_device(self.device)
-        self.bf16 = self.recipe.optim.precision == "bf16" and _computes_bf16(self.device)
+        self.bf16 = self.recipe.optim.precision == "bf16" and computes_bf16(self.device)
         torch.manual_seed(self.seed)
         net = build_network(self.recipe.model)
         if self.start is not None:
@@ -215,6 +214,7 @@ class Trainer:
             self.note("this CPU has no instructions for bf16, and takes ten times as long: training in fp32")
         with self._one_by_one():
             patches = self._open()
+        self.opened = True
         if self.rank == 0:
             remove_stale_temporaries(self.run)
             self._begin()
@@ -252,9 +252,8 @@ class Trainer:
                 self.note(f"ready-made pairs are taken as they are, without {', '.join(idle)}")
             if self.val:
                 tasks = parse_sequence(self.recipe.curriculum.sequence)
-                self._validation = Validation(
-                    self.val, tasks, self.recipe.data.form, skip=[self.run, *self.folders]
-                )
+                skip = [self.run, *self.folders]
+                self._validation = Validation(self.val, tasks, self.recipe.data.form, skip)
                 self._note_left_out("photos held out", self._validation.skipped)
         return patches
 

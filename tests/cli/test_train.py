@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,27 @@ def photos(clean: np.ndarray, tmp_path: Path) -> Path:
     save(clean[:128, :192], tmp_path / "photos" / "one.png")
     save(clean[128:, 192:], tmp_path / "photos" / "two.png")
     return tmp_path / "photos"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+def test_ctrl_c_stops_at_once_while_photos_are_decoded(clean: np.ndarray, tmp_path: Path) -> None:
+    first = save(np.tile(clean, (4, 4, 1)), tmp_path / "photos" / "0.jpg")
+    for index in range(1, 60):
+        os.link(first, first.with_name(f"{index}.jpg"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mio_cli", "train", "--recipe", "compact-S-EP", "--profile", "smoke",
+         "--data", first.parent, "-o", tmp_path / "run"],
+        env=os.environ | {"MIO_CACHE": str(tmp_path / "cache")}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not list(tmp_path.glob("cache/photos/.mio-*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not list((tmp_path / "cache" / "photos").iterdir())
+    assert not (tmp_path / "run" / "state.safetensors").exists()
 
 
 def test_a_dry_run_prints_the_schedule(mio: Mio) -> None:
