@@ -33,7 +33,8 @@ from mio_cli.arch.kernels import KernelChoice, MixedConv2d
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.errors import UsageError
 from mio_cli.core.tasks import CLASS_ORDER, Task
-from mio_cli.hub.folder import load_model, save_model
+from mio_cli.hub.folder import load_model, read_facts, save_model
+from mio_cli.hub.locate import model_folder
 from mio_cli.train.data import Batch
 from mio_cli.train.sources import open_patches
 
@@ -176,7 +177,7 @@ def main() -> None:
         net = of_size(net, kernels=tuple(runs), constraint=Task.JPEG in runs)
         put(net, runs)
         fit(net, *seen(net, list(runs), options.data, options.batches))
-    save_model(net, "compact", options.output, recipe="mio-small-single")
+    save_model(net, "compact", options.output, **read_facts(model_folder(options.start)))
 
 
 if __name__ == "__main__":

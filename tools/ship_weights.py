@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-from mio_cli.hub.folder import load_model_folder, read_config, save_model
+from mio_cli.hub.folder import load_model_folder, read_config, read_facts, save_model
 from mio_cli.hub.registry import sha256
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -20,9 +20,8 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 
 def ship(run: Path, name: str, facts: dict[str, object]) -> None:
     """Write ``weights/name`` from the averaged weights in ``run`` and update the registry's checksum."""
-    config = read_config(run)
-    kept = {key: value for key, value in config.items() if key not in ("arch", "config")}
-    save_model(load_model_folder(run), config["arch"], WEIGHTS / name, half=True, **(kept | facts))
+    arch = read_config(run)["arch"]
+    save_model(load_model_folder(run), arch, WEIGHTS / name, half=True, **(read_facts(run) | facts))
     registry = WEIGHTS / "registry.toml"
     digest = sha256(WEIGHTS / name / "model.safetensors")
     row = rf'(\[{name}\]\n(?:.+\n)*?sha256 = )"[0-9a-f]*"'

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 BLOCKED = -100.0
@@ -150,17 +151,14 @@ class WindowAttention(nn.Module):
         """One attention over windows×window²×C tokens whose windows share the logit bias."""
         if self.modulator is not None:
             tokens = tokens + self.modulator
-        windows, pixels, channels = tokens.shape
-        heads = self.qkv(tokens).view(windows, pixels, 3, self.heads, channels // self.heads)
-        q, k, v = heads.permute(2, 0, 3, 1, 4)
+        q, k, v = rearrange(self.qkv(tokens), "b p (three n c) -> three b n p c", three=3, n=self.heads)
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
-        return self.proj(out.transpose(1, 2).flatten(2))
+        return self.proj(rearrange(out, "b n p c -> b p (n c)"))
 
     def _windows(self, x: Tensor) -> Tensor:
         """View B×H×W×C as B×rows×columns×window×window×C."""
-        batch, height, width, channels = x.shape
         side = self.window
-        return x.view(batch, height // side, side, width // side, side, channels).transpose(2, 3)
+        return rearrange(x, "b (h y) (w x) c -> b h w y x c", y=side, x=side)
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.bias_table[self.index].permute(2, 0, 1)[None]

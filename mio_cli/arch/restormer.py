@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
 from mio_cli.arch.layers import ChannelNorm
@@ -40,25 +41,20 @@ class RestormerConfig:
     prompt: PromptMode | None = None
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
-    """B×C×H×W → B×heads×C/heads×H·W."""
-    batch, channels, height, width = x.shape
-    return x.reshape(batch, heads, channels // heads, height * width)
-
-
 def channel_attention(q: Tensor, k: Tensor, temperature: Tensor) -> Tensor:
     """Cosine similarity of every pair of channels, times a temperature: heads as in ``temperature``.
 
     ``q``, ``k`` are B×C×H×W; returns logits B×heads×C/heads×C/heads.
     """
-    q = F.normalize(_heads(q, len(temperature)), dim=-1)
-    k = F.normalize(_heads(k, len(temperature)), dim=-1)
+    heads = len(temperature)
+    q, k = (F.normalize(rearrange(x, "b (n c) h w -> b n c (h w)", n=heads), dim=-1) for x in (q, k))
     return (q @ k.transpose(-2, -1)) * temperature
 
 
 def mix_channels(weights: Tensor, v: Tensor) -> Tensor:
     """Apply B×heads×C/heads×C/heads attention weights to values B×C×H×W."""
-    return (weights @ _heads(v, weights.shape[1])).reshape(v.shape)
+    heads = rearrange(v, "b (n c) h w -> b n c (h w)", n=weights.shape[1])
+    return rearrange(weights @ heads, "b n c (h w) -> b (n c) h w", h=v.shape[2])
 
 
 class ChannelAttention(nn.Module):

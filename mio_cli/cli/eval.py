@@ -248,6 +248,8 @@ def _figure_makers(
         if style:
             raise UsageError("--style draws figures", hint="name a folder for them with --figures")
         return []
+    if any(folder.glob("*.png")):
+        print_note(f"{folder} holds figures already, which are kept: to draw them anew, name another folder")
     makers: list[FigureMaker] = [Sheets(folder)]
     if style:
         models = [method for method in made if isinstance(method, ModelMethod)]

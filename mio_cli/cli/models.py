@@ -89,6 +89,7 @@ def info(
     table = Table(box=None, pad_edge=False, show_header=False)
     square = ", square" if found.square else ""
     for key, value in {
+        **({"about": found.about} if found.about else {}),
         "network": found.arch,
         "parameters": f"{found.parameters:,}",
         f"MACs at {found.side}×{found.side}": f"{found.macs / 1e9:.2f} G",

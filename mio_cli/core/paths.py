@@ -22,7 +22,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def cache_dir() -> Path:
-    """Folder for what can be made again (decoded training photos, exported engines).
+    """Folder for what can be made again (decoded training photos).
 
     ``MIO_CACHE`` overrides the platform's user cache folder. The folder is created.
     """

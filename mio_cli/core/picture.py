@@ -32,7 +32,7 @@ class Picture:
         jpeg_tables: quantisation tables of a JPEG file, luma then chroma, 64 steps each, row by row.
         excess: H×W×3, what sRGB could not hold of a wide-gamut photo (may be negative). It is added
             to ``rgb`` on writing, so that colours outside sRGB survive.
-        stored_bits: bits per channel in the file if they are not ``bit_depth``: 10 or 12 of AVIF and HEIC.
+        stored_bits: bits per channel in the file: also 10 or 12 of AVIF and HEIC, which are read as 16.
         left_behind: what the file holds beside the photo and is not written with it, a sentence each.
     """
 

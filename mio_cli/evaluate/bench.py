@@ -83,7 +83,8 @@ def one_pass(reference: str, prompt: str | None, side: int, device: str | None =
     done = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths})
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or [f"ended with {done.returncode}"]
-        killed = done.returncode < 0 or "allocate" in done.stderr or "OutOfMemory" in done.stderr
+        # Linux kills with SIGKILL what takes too much memory.
+        killed = done.returncode == -9 or "allocate" in done.stderr or "OutOfMemory" in done.stderr
         return "out of memory" if killed else said[0]
     return Pass(**json.loads(done.stdout))
 

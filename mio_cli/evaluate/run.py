@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from mio_cli.core.errors import MioError
 from mio_cli.core.picture import Pixels
@@ -83,10 +84,11 @@ class Evaluation:
 
     def _evaluate(self, outcome: Outcome, seen: Pixels) -> None:
         photo = photos_digest(seen, outcome.truth)
-        before = self._before(outcome, seen, photo)
+        # Asked once for a photo, and not at all if all its results are known.
+        heard = cache(lambda: self.classifier(seen))
+        before = self._before(outcome, seen, photo, heard)
         outcome.results.append(before)
         outcome.photos[DEGRADED, ""] = seen
-        heard = None
         for method in self.methods:
             modes = method.modes(outcome.set.tasks, clean=outcome.set.is_clean)
             keys = {mode: self._key(photo, outcome.set.tasks, method, mode) for mode in modes}
@@ -95,9 +97,7 @@ class Evaluation:
             else:
                 found = {mode: self.store.find(key, self._measurable(outcome)) for mode, key in keys.items()}
             open_modes = [mode for mode in modes if found.get(mode) is None]
-            if open_modes and heard is None:
-                heard = self.classifier(seen)
-            attempts = method.attempts(seen, outcome.set.tasks, open_modes, heard or {})
+            attempts = method.attempts(seen, outcome.set.tasks, open_modes, heard() if open_modes else {})
             fresh: dict[str, Result] = {}
             for mode, attempt in attempts:
                 if result := self._result(outcome, before, method, mode, attempt):
@@ -109,14 +109,15 @@ class Evaluation:
                 elif mode in fresh:
                     outcome.results.append(fresh[mode])
 
-    def _before(self, outcome: Outcome, seen: Pixels, photo: str) -> Result:
+    def _before(
+        self, outcome: Outcome, seen: Pixels, photo: str, heard: Callable[[], Mapping[str, float]]
+    ) -> Result:
         """The degraded photo as a result."""
         of, key = outcome.set, key_of(photo, DEGRADED, self.classifier_digest)
         names = of.group, of.name, of.task and of.task.value, outcome.sample.name
         if old := self.store.find(key, self._measurable(outcome)):
             return Result(*names, DEGRADED, "", old.metrics, old.megapixels, old.recognised)
-        heard = self.classifier(seen)
-        likeliest = max(heard, key=lambda name: heard[name])
+        likeliest = max(heard(), key=heard().__getitem__)
         megapixels = seen.shape[0] * seen.shape[1] / 1e6
         result = Result(*names, DEGRADED, "", self._measure(seen, outcome.truth), megapixels, likeliest)
         self.store.add(key, result)

@@ -19,7 +19,7 @@ from mio_cli.core.errors import UsageError
 from mio_cli.core.tasks import Task
 from mio_cli.hub.folder import read_network_config, trained_tasks
 from mio_cli.hub.locate import model_folder
-from mio_cli.hub.registry import CONFIG, registered
+from mio_cli.hub.registry import CONFIG, find, registered
 
 MACS_SIDE = 128
 """Side in pixels of the photo for which multiplications are counted."""
@@ -32,6 +32,7 @@ class Description:
     """A network in numbers.
 
     Attributes:
+        about: a sentence for users, of a model of the registry.
         parameters: learned numbers; buffers such as prompt images are not counted.
         macs: multiply-accumulates for one photo of ``side``×``side`` pixels, prompt extraction included.
         side: 128, or the next side that the network takes.
@@ -43,6 +44,7 @@ class Description:
     """
 
     name: str
+    about: str
     arch: str
     parameters: int
     macs: int
@@ -129,10 +131,11 @@ def describe(reference: str, prompt: str | None = None) -> Description:
             net = _on_meta(arch, config)
         except (TypeError, ValueError) as error:
             raise UsageError(f"there is no {reference} with {prompt} prompts", hint=str(error)) from None
-    spec = cast(ModelSpec, net.spec)
+    spec, entry = cast(ModelSpec, net.spec), find(reference)
     side = legal_side(spec, MACS_SIDE)
     return Description(
         name=reference,
+        about=entry.summary if entry else "",
         arch=arch,
         parameters=count_parameters(net),
         macs=count_macs(net, side, side),

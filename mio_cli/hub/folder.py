@@ -71,6 +71,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def read_facts(folder: Path) -> dict[str, Any]:
+    """What :func:`read_config` says beside the network, such as ``recipe``; for models made from it."""
+    return {name: fact for name, fact in read_config(folder).items() if name not in ("arch", "config")}
+
+
 def trained_tasks(folder: Path) -> tuple[Task, ...] | None:
     """The tasks that a model was trained on; ``None`` if its folder does not tell, as of older ones.
 

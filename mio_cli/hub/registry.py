@@ -27,7 +27,7 @@ class Entry:
     """One row of ``weights/registry.toml``.
 
     Attributes:
-        summary: one sentence for users.
+        summary: one sentence for users, shown by ``mio models info``.
         sha256: what its ``model.safetensors`` must hash to.
         source: ``hf:user/repo@revision`` of a model that is fetched when first used; without it the model
             is embedded.

@@ -140,15 +140,21 @@ class Restorer:
         return self.classifier(pictures[0].rgb)
 
     def restore(
-        self, photo: Pixels, request: Request = AUTO, *, advance: Advance = lambda done, total: None
+        self,
+        photo: Pixels,
+        request: Request = AUTO,
+        *,
+        seen: Mapping[str, float] | None = None,
+        advance: Advance = lambda done, total: None,
     ) -> Restored:
         """Restore H×W×3 float32 in [0, 1] and tell how.
 
         Args:
+            seen: what :meth:`classify` said of the photo, if it was asked; auto asks it otherwise.
             advance: called with (tiles done, tiles in all) of all passes.
         """
         if request.is_auto:
-            restored = self._restore_auto(photo, request.passes, advance)
+            restored = self._restore_auto(photo, request.passes, seen or self.classifier(photo), advance)
         else:
             told = tuple(Decision("explicit", prompt) for prompt in request.prompts)
             plan = told or (Decision("adaptive"),)
@@ -158,13 +164,14 @@ class Restorer:
         before = photo if request.scale == 1 else enlarge(photo, request.scale)
         return replace(restored, photo=_blend(before, restored.photo, request.strength))
 
-    def _restore_auto(self, photo: Pixels, passes: int, advance: Advance) -> Restored:
+    def _restore_auto(
+        self, photo: Pixels, passes: int, seen: Mapping[str, float], advance: Advance
+    ) -> Restored:
         """Classify and restore until the classifier says clean, or another pass makes that less likely.
 
         The first pass always counts, so that more passes never do less than one. A later one counts only
         if it raises the probability of clean; otherwise its result is dropped and it was the last.
         """
-        seen = self.classifier(photo)
         done: list[Decision] = []
         for index in range(passes):
             plan = self.decide(photo, seen)

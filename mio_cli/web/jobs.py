@@ -280,7 +280,7 @@ class JobQueue:
                 raise _CancelledError
             job.progress = done / total
 
-        restored = self._restorer.restore(picture.rgb, job.request, advance=advance)
+        restored = self._restorer.restore(picture.rgb, job.request, seen=job.shares, advance=advance)
         job.passes = restored.passes
         job.append("after", _preview(restored.photo))
         job.format = format_of_suffix(Path(job.name).suffix) or picture.format

@@ -97,6 +97,9 @@ def test_without_true_photos_it_says_what_cannot_be_measured(
     assert "without true photos there is no psnr, ssim; add --gt, or choose --metric niqe" in done.stderr
     assert "s/MP" in done.stdout
     assert (tmp_path / "sheets" / "photos-lq-a.png").exists()
+    assert "holds figures already" not in done.stderr
+    again = mio("eval", "--lq", tmp_path / "lq", "--mode", "adaptive", "--figures", tmp_path / "sheets")
+    assert "sheets holds figures already, which are kept" in again.stderr
 
 
 @pytest.mark.parametrize(

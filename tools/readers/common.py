@@ -17,7 +17,8 @@ from mio_cli.arch.spectrum import FREQUENCIES, PLANE_ENERGY, SEGMENT, plane_sums
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.degrade import degrade, draw
 from mio_cli.degrade.mixed import degrade_by, random_chain
-from mio_cli.hub.folder import load_model, save_model
+from mio_cli.hub.folder import load_model, read_facts, save_model
+from mio_cli.hub.locate import model_folder
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import integers
 
@@ -58,7 +59,7 @@ def run(
     torch.manual_seed(0)
     net = load_model(options.start)
     train(net, PhotoCache(options.data), options.count)
-    save_model(net, arch, options.output)
+    save_model(net, arch, options.output, **read_facts(model_folder(options.start)))
 
 
 def between(low: float, high: float, generator: Generator) -> float:
