@@ -69,8 +69,12 @@ class ToneCurve(nn.Module):
         hidden = nn.Linear(features, CODE_FEATURES)
         self.read = nn.Sequential(hidden, nn.ReLU(inplace=True), zeroed(nn.Linear(CODE_FEATURES, 1)))
 
+    def exponent(self, code: Tensor) -> Tensor:
+        """B×1: below 1 it brightens."""
+        return self.read(code).float().exp()
+
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        exponent = self.read(code).float().exp()[:, :, None, None]
+        exponent = self.exponent(code)[:, :, None, None]
         level = x.clamp_min(self.DARKEST)
         return x + (level**exponent - level)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.prompts import PromptCode, PromptEncoder
 from mio_cli.arch.quantisation import BLOCK
 from mio_cli.arch.spec import ModelSpec
@@ -140,6 +141,16 @@ class Engine:
         if not isinstance(encoder, PromptEncoder) or encoder.haze is None:
             return None
         return float(encoder.haze(overview_of(photo, self.device))[0, 0].mean())
+
+    @torch.inference_mode()
+    def darkening(self, photo: np.ndarray) -> float | None:
+        """The exponent of the curve by which the network, told nothing, brightens an H×W×3 photo: 1 for one
+        that is not dark, else less; ``None`` if it does not tell."""
+        if not isinstance(self.net, CompactUNet) or self.net.prompt is None or self.needs_task:
+            return None
+        code = self.code(photo, None)
+        assert isinstance(code, tuple)
+        return float(self.net.tone.exponent(code[0]))
 
     @torch.inference_mode()
     def camera_blur(self, photo: np.ndarray) -> CameraBlur | None:

@@ -194,6 +194,7 @@ class Restorer:
             known=self.engine.known_tasks,
             told=self.engine.takes_task,
             haziness=partial(self.engine.haziness, photo),
+            darkening=partial(self.engine.darkening, photo),
             camera_blur=partial(self.engine.camera_blur, photo),
         )
 

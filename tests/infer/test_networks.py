@@ -179,6 +179,18 @@ def test_what_the_network_sees_of_haze_decides_where_the_classifier_is_unsure() 
     assert decide({"haze": 1.0}, haziness=lambda: 0.1)[0].tasks == {Task.HAZE: 1.0}, "nothing else is left"
 
 
+def test_what_is_dark_to_the_classifier_alone_must_be_so_surely() -> None:
+    night = {"lowlight": 0.75, "clean": 0.25}
+    assert decide(night, darkening=lambda: None)[0].tasks == {Task.LOWLIGHT: 1.0}
+    assert decide(night, darkening=lambda: 0.6)[0].tasks == {Task.LOWLIGHT: 1.0}
+    assert decide(night, darkening=lambda: 1.0)[0].mode == "none"
+    surely = {"lowlight": 0.85, "clean": 0.15}
+    assert decide(surely, darkening=lambda: 1.0)[0].tasks == {Task.LOWLIGHT: 1.0}
+    misty = {"lowlight": 0.5, "haze": 0.3, "clean": 0.2}
+    assert decide(misty, haziness=lambda: 0.1, darkening=lambda: 1.0)[0].mode == "none"
+    assert decide({"noise": 1.0}, darkening=pytest.fail)[0].tasks == {Task.NOISE: 1.0}
+
+
 def test_the_network_is_asked_for_haze_only_if_it_matters() -> None:
     assert decide({"haze": 0.1, "clean": 0.9}, haziness=pytest.fail)[0].mode == "none"
     assert decide({"haze": 0.001, "noise": 0.999}, haziness=pytest.fail)[0].tasks == {Task.NOISE: 1.0}
