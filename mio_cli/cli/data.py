@@ -12,7 +12,6 @@ from mio_cli.cli.output import file_progress, print_done, print_error
 from mio_cli.core.errors import EXIT_SOME_FAILED
 
 if TYPE_CHECKING:
-    from mio_cli.degrade import Severity
     from mio_cli.evaluate.make import Plan
 
 EXAMPLES = """Examples:
@@ -60,8 +59,8 @@ def make_testset(
     # Imported late: `mio --help` must not wait for torch.
     from mio_cli.evaluate.make import Plan
 
-    severities: tuple[Severity, ...] = ("in-dis", "out-dis") if group == "all" else (group,)
-    _make(photos, output, Plan(severities, seed, form), debug=debug)
+    plan = Plan(("in-dis", "out-dis") if group == "all" else (group,), seed, form)
+    _make(photos, output, plan, debug=debug)
 
 
 @app.command("make-pairs", epilog=EXAMPLES)
