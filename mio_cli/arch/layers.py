@@ -157,8 +157,10 @@ class WindowAttention(nn.Module):
 
     def _windows(self, x: Tensor) -> Tensor:
         """View B×H×W×C as B×rows×columns×window×window×C."""
+        batch, height, width, channels = x.shape
         side = self.window
-        return rearrange(x, "b (h y) (w x) c -> b h w y x c", y=side, x=side)
+        # A view for certain, and no copy: results are written through it.
+        return x.view(batch, height // side, side, width // side, side, channels).transpose(2, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         bias = self.bias_table[self.index].permute(2, 0, 1)[None]
