@@ -44,6 +44,7 @@ class CompactConfig:
             photo, and gain nothing by more.
         constraint: whether the result is held to what a JPEG stores (:mod:`mio_cli.arch.quantisation`), as
             far as the kernel ``jpeg`` has a share in it; without further kernels, always. Takes three levels.
+        restraint: whether the prompt says how far the blocks are followed (:class:`Restraint`).
     """
 
     widths: tuple[int, ...] = (16, 48, 96, 160)
@@ -52,6 +53,7 @@ class CompactConfig:
     decoder: tuple[int, ...] = (2, 2, 2)
     kernels: tuple[str, ...] = ()
     constraint: bool = False
+    restraint: bool = False
     prompt: PromptMode | None = "both"
 
 
@@ -77,6 +79,42 @@ class ToneCurve(nn.Module):
         exponent = self.exponent(code)[:, :, None, None]
         level = x.clamp_min(self.DARKEST)
         return x + (level**exponent - level)
+
+
+class Restraint(nn.Module):
+    """How far the change that the blocks make is followed: a factor in (0, 2) for what it is on the large
+    scale, and one for all that is finer, both read from the prompt code.
+
+    The blocks see a neighbourhood. Told nothing, they may take the fine grain of a clean photo for noise, and
+    brighten one dark place and not the next. What the photo as a whole looks like makes that unlikely or not.
+    It starts by following them.
+    """
+
+    SCALE, REACH = 8, 2
+    """Side in pixels of the squares whose means make up the large scale, and how many squares around each are
+    averaged, twice. In all that is less than the context of a tile."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        hidden = nn.Linear(features, CODE_FEATURES)
+        self.read = nn.Sequential(hidden, nn.ReLU(inplace=True), zeroed(nn.Linear(CODE_FEATURES, 2)))
+
+    def factors(self, code: Tensor) -> Tensor:
+        """B×2: of the large scale, and of what is finer."""
+        return 2 * self.read(code).float().sigmoid()
+
+    def forward(self, change: Tensor, code: Tensor) -> Tensor:
+        """B×3×H×W and B×F → B×3×H×W."""
+        large, fine = self.factors(code)[:, :, None, None].chunk(2, dim=1)
+        return fine * change + (large - fine) * self.on_the_large_scale(change)
+
+    @classmethod
+    def on_the_large_scale(cls, change: Tensor) -> Tensor:
+        """B×C×H×W, sides multiples of :data:`SCALE` → the same, smooth."""
+        means = F.avg_pool2d(change, cls.SCALE)
+        for _ in range(2):
+            means = F.avg_pool2d(means, 2 * cls.REACH + 1, 1, cls.REACH, count_include_pad=False)
+        return F.interpolate(means, scale_factor=cls.SCALE, mode="bilinear")
 
 
 class _Blocks(nn.Sequential):
@@ -109,6 +147,8 @@ class CompactUNet(nn.Module):
 
         if config.kernels and not config.prompt:
             raise ValueError("kernels are chosen by the prompt, and there is none")
+        if config.restraint and (not config.prompt or 2**levels % Restraint.SCALE):
+            raise ValueError("a restraint takes a prompt and at least three levels")
         if config.constraint and (2**levels != BLOCK or not self._reads_steps(config)):
             raise ValueError(
                 "a constraint takes a prompt of the photo, three levels and, if any, a kernel jpeg"
@@ -142,6 +182,7 @@ class CompactUNet(nn.Module):
             self.inject_output = PromptInjection(6, features)
             zeroed(self.inject_output.shift)
         self.constraint = QuantisationConstraint(widths[-1]) if config.constraint else None
+        self.restraint = Restraint(self.prompt.features) if self.prompt and config.restraint else None
 
     @staticmethod
     def _prompt_encoder(mode: PromptMode) -> PromptEncoder:
@@ -186,7 +227,10 @@ class CompactUNet(nn.Module):
             features = self.decoder[level](features, *mix)
         change = self.ending(features, *mix)
         gain, offset = (change if code is None else self.inject_output(change, code)).chunk(2, dim=1)
-        restored = x + x * gain + offset
+        change = x * gain + offset
+        if self.restraint and code is not None:
+            change = self.restraint(change, code)
+        restored = x + change
         return self.constraint(restored, middle, *jpeg) if jpeg and self.constraint else restored
 
     def _jpeg(self, x: Tensor, steps: Tensor, mix: Tensor | None = None) -> tuple[Stored, Tensor] | None:
