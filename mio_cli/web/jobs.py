@@ -27,6 +27,9 @@ from mio_cli.io.formats import FORMATS, format_of_suffix
 PREVIEW_SIDE = 16_384
 """Longest side in pixels of what the browser shows: what browsers draw. Longer photos are reduced."""
 
+PATIENCE = 3.0
+"""Seconds for which the end waits for a tile under way. Nobody needs it, and some networks take minutes."""
+
 NO_SPACE = "remove photos, free some space, or start mio demo with TMPDIR set to another folder"
 
 State = Literal["waiting", "working", "done", "failed"]
@@ -154,10 +157,13 @@ class JobQueue:
 
         Raises:
             FullError: there are too many already.
+            MioError: the demo ends.
         """
         # Browsers send bare names, but others may send paths.
         job = Job(PureWindowsPath(name).name[-200:] or "photo", upload, request)
         with self._changed:
+            if self._closed:
+                raise MioError(f"{job.name}: mio demo ends")
             self._drop_expired()
             if len(self._jobs) >= self.limits.photos:
                 raise FullError(
@@ -212,13 +218,18 @@ class JobQueue:
             return job.read(part)
 
     def close(self) -> None:
-        """Stop the worker at its next tile and delete all photos."""
+        """Delete all photos and stop the worker at its next tile, for which it is given :data:`PATIENCE`."""
         with self._changed:
             self._closed = True
             for job in list(self._jobs.values()):
                 self.remove(job)
             self._changed.notify()
-        self._worker.join()
+        self._worker.join(PATIENCE)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the worker has not ended."""
+        return self._worker.is_alive()
 
     def _drop_expired(self) -> None:
         oldest = time.monotonic() - self.limits.seconds

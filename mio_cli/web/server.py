@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sys
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, Self, TypeVar, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 from mio_cli.core.errors import MioError, UsageError
@@ -47,7 +48,7 @@ _JOB = re.compile(r"/api/photos/([\w-]{22})(?:/(before|after|file))?")
 
 
 class DemoServer(ThreadingHTTPServer):
-    """Serves ``jobs`` on :data:`ADDRESS`.
+    """Serves ``jobs`` on :data:`ADDRESS` as long as its context lasts, and closes them in the end.
 
     Args:
         port: 0 for any that is free.
@@ -56,7 +57,8 @@ class DemoServer(ThreadingHTTPServer):
         UsageError: the port is taken.
     """
 
-    daemon_threads = True
+    # They are waited for: one that outlives the others frees the model, and would abort Python while it ends.
+    daemon_threads = False
     # Not while another program listens there; but at once after one has ended.
     allow_reuse_address = sys.platform != "win32"
 
@@ -70,7 +72,8 @@ class DemoServer(ThreadingHTTPServer):
             if file.suffix in _KINDS  # systems leave files of their own, such as .DS_Store
         }
         self.page["/"] = self.page.pop("/index.html")
-        self._places = threading.Semaphore(CONNECTIONS)
+        self._connections: set[socket.socket] = set()
+        self._serving = threading.Thread(target=self.serve_forever, name="mio-server", daemon=True)
         try:
             super().__init__((ADDRESS, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -83,19 +86,41 @@ class DemoServer(ThreadingHTTPServer):
         """Where the page is."""
         return f"http://{ADDRESS}:{self.server_port}"
 
+    def __enter__(self) -> Self:
+        """Begin to answer, in a thread of its own: Ctrl-C strikes where somebody waits, not in an answer."""
+        self._serving.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.shutdown()
+        self._serving.join()
+        self.server_close()
+
+    def wait(self) -> None:
+        """Wait for Ctrl-C."""
+        while self._serving.is_alive():
+            self._serving.join(1)  # Windows hears Ctrl-C between two waits only
+
+    def server_close(self) -> None:
+        """Hang up on everybody, stop working, and wait until all answers have ended."""
+        for connection in tuple(self._connections):
+            with suppress(OSError):  # it was just closed
+                connection.shutdown(socket.SHUT_RDWR)
+        self.jobs.close()
+        super().server_close()
+
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (as in the library)
         """Answer in a thread of its own, or hang up if there are too many."""
-        if self._places.acquire(blocking=False):
+        if len(self._connections) < CONNECTIONS:
+            self._connections.add(request)
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
         """As in the library; then the place is free again."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
+        super().shutdown_request(request)
+        self._connections.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """A browser that hangs up is no news; anything else is a fault of ours."""
