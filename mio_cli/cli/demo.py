@@ -37,12 +37,12 @@ def demo(
     """Restore photos in a browser, on this machine only. Its HTTP interface serves programs, too."""
     # Imported late: `mio --help` must not wait for torch.
     from mio_cli.web.jobs import JobQueue, Limits
-    from mio_cli.web.server import DemoServer, about
+    from mio_cli.web.server import DemoServer
 
     limits = Limits(upload=max_upload * 1_000_000, pixels=max_pixels, photos=max_photos)
     jobs = JobQueue(model, device=device, limits=limits)
     try:
-        with DemoServer(port, jobs, about(jobs.model, limits)) as server:
+        with DemoServer(port, jobs) as server:
             console.print(f"open [bold]{server.url}[/] in a browser; Ctrl-C ends it and deletes all photos")
             if browse:
                 webbrowser.open(server.url)

@@ -19,6 +19,7 @@ import numpy as np
 from mio_cli.core.errors import MioError, PhotoError, UsageError
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.core.request import Request
+from mio_cli.core.tasks import CLASS_ORDER
 from mio_cli.infer.auto import Decision
 from mio_cli.infer.restorer import Restorer
 from mio_cli.io import encode_picture, losses, read_picture
@@ -132,7 +133,8 @@ class JobQueue:
         model, device: see :class:`~mio_cli.infer.restorer.Restorer`.
 
     Attributes:
-        model: its name.
+        model: as it was named; none if it is the default.
+        untrained: the tasks that it was not trained on, as far as it tells.
 
     Raises:
         MioError: the model cannot be loaded, or there is no such device.
@@ -144,7 +146,8 @@ class JobQueue:
         self.limits = limits or Limits()
         self._notes: list[str] = []
         self._restorer = Restorer(model, device=device, note=self._notes.append)
-        self.model = self._restorer.model
+        self.model = model
+        self.untrained = self._restorer.untrained(CLASS_ORDER)
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()

@@ -26,7 +26,7 @@ from mio_cli.core.request import SCALES, Request
 from mio_cli.core.tasks import CLASS_ORDER
 from mio_cli.io.formats import FORMATS
 from mio_cli.web.guard import HEADERS, refusal
-from mio_cli.web.jobs import NO_SPACE, FullError, Job, JobQueue, Limits, Part
+from mio_cli.web.jobs import NO_SPACE, FullError, Job, JobQueue, Part
 
 ADDRESS = "127.0.0.1"
 """The demo is for the person at this machine; ``ssh -L`` reaches it from another one."""
@@ -62,9 +62,8 @@ class DemoServer(ThreadingHTTPServer):
     # Not while another program listens there; but at once after one has ended.
     allow_reuse_address = sys.platform != "win32"
 
-    def __init__(self, port: int, jobs: JobQueue, about: Mapping[str, object]) -> None:
+    def __init__(self, port: int, jobs: JobQueue) -> None:
         self.jobs = jobs
-        self.about = about
         # The only files that are ever served, read once; paths of requests are looked up, not opened.
         self.page = {
             f"/{file.name}": (_KINDS[file.suffix], file.read_bytes())
@@ -209,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
             kind, data = self.demo.page[path]
             self._send(data, kind)
         elif path == "/api":
-            self._send_json(self.demo.about)
+            self._send_json(_about(self.demo.jobs))
         else:
             job, part = self._job(path)
             if part is None:
@@ -393,12 +392,17 @@ def _as_refusal(error: MioError) -> _RefusedError:
     return _RefusedError(status, error.message, error.hint)
 
 
-def about(model: str, limits: Limits) -> dict[str, object]:
+def _about(jobs: JobQueue) -> dict[str, object]:
     """What the page must know to offer the right choices."""
     return {
-        "model": model,
+        "model": jobs.model,
         "tasks": [task.value for task in CLASS_ORDER],
+        "untrained": [task.value for task in jobs.untrained],
         "scales": list(SCALES),
         "suffixes": [suffix for known in FORMATS.values() for suffix in known.suffixes],
-        "limits": {"upload": limits.upload, "pixels": limits.pixels, "photos": limits.photos},
+        "limits": {
+            "upload": jobs.limits.upload,
+            "pixels": jobs.limits.pixels,
+            "photos": jobs.limits.photos,
+        },
     }
