@@ -280,6 +280,10 @@ def test_full_size_shows_each_pixel_and_can_be_moved(page: Page, clean: np.ndarr
     assert shown() == (before[0] + 150, before[1] + 50), "beside the line one moves the photo"
     assert page.cut() == 50
     assert differs() < 4
+    page.part("zoom").send_keys(Keys.TAB * 3)  # past Download and Remove
+    page.driver.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    page.wait(lambda: shown()[0] < before[0] + 150, seconds=20)
+    assert page.cut() == 50, "so do the keys, where the line has not the focus"
 
 
 def test_a_folder_is_searched_and_all_are_restored_and_fetched(

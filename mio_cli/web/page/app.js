@@ -355,6 +355,8 @@ setCut();
 $("zoom").addEventListener("change", () => {
   const box = $("compare");
   box.classList.toggle("zoomed", $("zoom").checked);
+  if ($("zoom").checked) box.tabIndex = 0; // so that arrow keys move the photo
+  else box.removeAttribute("tabindex");
   box.scrollTo((box.scrollWidth - box.clientWidth) / 2, (box.scrollHeight - box.clientHeight) / 2);
 });
 // A finger scrolls by itself; a mouse takes hold of the photo.
