@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import webbrowser
 from typing import Annotated
 
@@ -9,6 +11,7 @@ import typer
 
 from mio_cli.cli.options import Debug, Device, Model
 from mio_cli.cli.output import console
+from mio_cli.core.errors import EXIT_OK
 
 EXAMPLES = "Example: mio demo --open"
 
@@ -34,17 +37,19 @@ def demo(
     """Restore photos in a browser, on this machine only. Its HTTP interface serves programs, too."""
     # Imported late: `mio --help` must not wait for torch.
     from mio_cli.web.jobs import JobQueue, Limits
-    from mio_cli.web.server import DemoServer, about
+    from mio_cli.web.server import DemoServer
 
     limits = Limits(upload=max_upload * 1_000_000, pixels=max_pixels, photos=max_photos)
     jobs = JobQueue(model, device=device, limits=limits)
     try:
-        with DemoServer(port, jobs, about(jobs.model, limits)) as server:
+        with DemoServer(port, jobs) as server:
             console.print(f"open [bold]{server.url}[/] in a browser; Ctrl-C ends it and deletes all photos")
             if browse:
                 webbrowser.open(server.url)
-            server.serve_forever()
+            server.wait()
     except KeyboardInterrupt:
         console.print("ended; all photos are deleted")
-    finally:
-        jobs.close()
+    if jobs.at_work:
+        # It would come back from the network while Python ends, and abort it.
+        sys.stdout.flush()
+        os._exit(EXIT_OK)

@@ -19,6 +19,7 @@ import numpy as np
 from mio_cli.core.errors import MioError, PhotoError, UsageError
 from mio_cli.core.picture import Picture, Pixels
 from mio_cli.core.request import Request
+from mio_cli.core.tasks import CLASS_ORDER
 from mio_cli.infer.auto import Decision
 from mio_cli.infer.restorer import Restorer
 from mio_cli.io import encode_picture, losses, read_picture
@@ -26,6 +27,9 @@ from mio_cli.io.formats import FORMATS, format_of_suffix
 
 PREVIEW_SIDE = 16_384
 """Longest side in pixels of what the browser shows: what browsers draw. Longer photos are reduced."""
+
+PATIENCE = 3.0
+"""Seconds for which the end waits for a tile under way. Nobody needs it, and some networks take minutes."""
 
 NO_SPACE = "remove photos, free some space, or start mio demo with TMPDIR set to another folder"
 
@@ -129,7 +133,8 @@ class JobQueue:
         model, device: see :class:`~mio_cli.infer.restorer.Restorer`.
 
     Attributes:
-        model: its name.
+        model: as it was named; none if it is the default.
+        untrained: the tasks that it was not trained on, as far as it tells.
 
     Raises:
         MioError: the model cannot be loaded, or there is no such device.
@@ -141,7 +146,8 @@ class JobQueue:
         self.limits = limits or Limits()
         self._notes: list[str] = []
         self._restorer = Restorer(model, device=device, note=self._notes.append)
-        self.model = self._restorer.model
+        self.model = model
+        self.untrained = self._restorer.untrained(CLASS_ORDER)
         self._jobs: dict[str, Job] = {}
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
@@ -154,10 +160,13 @@ class JobQueue:
 
         Raises:
             FullError: there are too many already.
+            MioError: the demo ends.
         """
         # Browsers send bare names, but others may send paths.
         job = Job(PureWindowsPath(name).name[-200:] or "photo", upload, request)
         with self._changed:
+            if self._closed:
+                raise MioError(f"{job.name}: mio demo ends")
             self._drop_expired()
             if len(self._jobs) >= self.limits.photos:
                 raise FullError(
@@ -212,13 +221,18 @@ class JobQueue:
             return job.read(part)
 
     def close(self) -> None:
-        """Stop the worker at its next tile and delete all photos."""
+        """Delete all photos and stop the worker at its next tile, for which it is given :data:`PATIENCE`."""
         with self._changed:
             self._closed = True
             for job in list(self._jobs.values()):
                 self.remove(job)
             self._changed.notify()
-        self._worker.join()
+        self._worker.join(PATIENCE)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the worker has not ended."""
+        return self._worker.is_alive()
 
     def _drop_expired(self) -> None:
         oldest = time.monotonic() - self.limits.seconds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import sys
 import tempfile
 import threading
@@ -17,7 +18,7 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, Any, Self, TypeVar, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 from mio_cli.core.errors import MioError, UsageError
@@ -25,7 +26,7 @@ from mio_cli.core.request import SCALES, Request
 from mio_cli.core.tasks import CLASS_ORDER
 from mio_cli.io.formats import FORMATS
 from mio_cli.web.guard import HEADERS, refusal
-from mio_cli.web.jobs import NO_SPACE, FullError, Job, JobQueue, Limits, Part
+from mio_cli.web.jobs import NO_SPACE, FullError, Job, JobQueue, Part
 
 ADDRESS = "127.0.0.1"
 """The demo is for the person at this machine; ``ssh -L`` reaches it from another one."""
@@ -47,7 +48,7 @@ _JOB = re.compile(r"/api/photos/([\w-]{22})(?:/(before|after|file))?")
 
 
 class DemoServer(ThreadingHTTPServer):
-    """Serves ``jobs`` on :data:`ADDRESS`.
+    """Serves ``jobs`` on :data:`ADDRESS` as long as its context lasts, and closes them in the end.
 
     Args:
         port: 0 for any that is free.
@@ -56,13 +57,13 @@ class DemoServer(ThreadingHTTPServer):
         UsageError: the port is taken.
     """
 
-    daemon_threads = True
+    # They are waited for: one that outlives the others frees the model, and would abort Python while it ends.
+    daemon_threads = False
     # Not while another program listens there; but at once after one has ended.
     allow_reuse_address = sys.platform != "win32"
 
-    def __init__(self, port: int, jobs: JobQueue, about: Mapping[str, object]) -> None:
+    def __init__(self, port: int, jobs: JobQueue) -> None:
         self.jobs = jobs
-        self.about = about
         # The only files that are ever served, read once; paths of requests are looked up, not opened.
         self.page = {
             f"/{file.name}": (_KINDS[file.suffix], file.read_bytes())
@@ -70,7 +71,8 @@ class DemoServer(ThreadingHTTPServer):
             if file.suffix in _KINDS  # systems leave files of their own, such as .DS_Store
         }
         self.page["/"] = self.page.pop("/index.html")
-        self._places = threading.Semaphore(CONNECTIONS)
+        self._connections: set[socket.socket] = set()
+        self._serving = threading.Thread(target=self.serve_forever, name="mio-server", daemon=True)
         try:
             super().__init__((ADDRESS, port), _Handler)
         except (OSError, OverflowError) as error:
@@ -83,19 +85,41 @@ class DemoServer(ThreadingHTTPServer):
         """Where the page is."""
         return f"http://{ADDRESS}:{self.server_port}"
 
+    def __enter__(self) -> Self:
+        """Begin to answer, in a thread of its own: Ctrl-C strikes where somebody waits, not in an answer."""
+        self._serving.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.shutdown()
+        self._serving.join()
+        self.server_close()
+
+    def wait(self) -> None:
+        """Wait for Ctrl-C."""
+        while self._serving.is_alive():
+            self._serving.join(1)  # Windows hears Ctrl-C between two waits only
+
+    def server_close(self) -> None:
+        """Hang up on everybody, stop working, and wait until all answers have ended."""
+        for connection in tuple(self._connections):
+            with suppress(OSError):  # it was just closed
+                connection.shutdown(socket.SHUT_RDWR)
+        self.jobs.close()
+        super().server_close()
+
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 (as in the library)
         """Answer in a thread of its own, or hang up if there are too many."""
-        if self._places.acquire(blocking=False):
+        if len(self._connections) < CONNECTIONS:
+            self._connections.add(request)
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401
         """As in the library; then the place is free again."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
+        super().shutdown_request(request)
+        self._connections.discard(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
         """A browser that hangs up is no news; anything else is a fault of ours."""
@@ -184,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
             kind, data = self.demo.page[path]
             self._send(data, kind)
         elif path == "/api":
-            self._send_json(self.demo.about)
+            self._send_json(_about(self.demo.jobs))
         else:
             job, part = self._job(path)
             if part is None:
@@ -368,12 +392,17 @@ def _as_refusal(error: MioError) -> _RefusedError:
     return _RefusedError(status, error.message, error.hint)
 
 
-def about(model: str, limits: Limits) -> dict[str, object]:
+def _about(jobs: JobQueue) -> dict[str, object]:
     """What the page must know to offer the right choices."""
     return {
-        "model": model,
+        "model": jobs.model,
         "tasks": [task.value for task in CLASS_ORDER],
+        "untrained": [task.value for task in jobs.untrained],
         "scales": list(SCALES),
         "suffixes": [suffix for known in FORMATS.values() for suffix in known.suffixes],
-        "limits": {"upload": limits.upload, "pixels": limits.pixels, "photos": limits.photos},
+        "limits": {
+            "upload": jobs.limits.upload,
+            "pixels": jobs.limits.pixels,
+            "photos": jobs.limits.photos,
+        },
     }

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -340,6 +340,39 @@ def test_photos_are_deleted_some_time_after(noisy: np.ndarray, tmp_path: Path) -
     jobs.close()
     assert later.file.closed
     assert jobs.get(later.id) is None
+
+
+THREADS_LEFT = """
+import atexit, sys, threading
+atexit.register(lambda: print(*threading.enumerate()[1:], sep="\\n", end="", file=sys.stderr))
+"""
+"""Python runs this first; it tells which threads are left when Python ends."""
+
+
+def test_all_threads_end_before_python_does(
+    noisy: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one that knew the server freed the model, which aborted Python if it ended meanwhile; and an
+    answer that Ctrl-C struck when it began had its connection closed under its hands."""
+    (tmp_path / "sitecustomize.py").write_text(THREADS_LEFT)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, sys.path)]))
+    photo = save(noisy, tmp_path / "photo.png").read_bytes()
+    post = f"POST /api/restore?task=noise HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(photo)}\r\n\r\n"
+    restore, get = post.encode() + photo, b"GET /api HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def ask_on() -> None:
+        with suppress(OSError, http.client.HTTPException):  # until nobody answers
+            while ask(demo, "GET", "/api")[0] == 200:
+                pass
+
+    with ExitStack() as later, running(tmp_path / "t") as demo:
+        for sent in (b"", get, restore[:-1], restore, restore):
+            wire = later.enter_context(socket.create_connection(("127.0.0.1", urlsplit(demo.url).port)))
+            wire.sendall(sent)
+        threads = [threading.Thread(target=ask_on) for _ in range(8)]
+        for thread in threads:
+            later.callback(thread.join)
+            thread.start()
 
 
 def test_a_kill_leaves_nothing(noisy: np.ndarray, tmp_path: Path) -> None:

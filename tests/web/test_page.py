@@ -280,6 +280,10 @@ def test_full_size_shows_each_pixel_and_can_be_moved(page: Page, clean: np.ndarr
     assert shown() == (before[0] + 150, before[1] + 50), "beside the line one moves the photo"
     assert page.cut() == 50
     assert differs() < 4
+    page.part("zoom").send_keys(Keys.TAB * 3)  # past Download and Remove
+    page.driver.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    page.wait(lambda: shown()[0] < before[0] + 150, seconds=20)
+    assert page.cut() == 50, "so do the keys, where the line has not the focus"
 
 
 def test_a_folder_is_searched_and_all_are_restored_and_fetched(
@@ -325,6 +329,26 @@ def test_limits_and_a_demo_that_has_ended_are_said(browser: Page, noisy: np.ndar
     page.part("again").click()
     page.wait(lambda: "mio demo does not answer" in page.text("error"))
     browser.driver.get_log("browser")  # it notes the refusal, and that nobody answered
+
+
+def test_a_model_of_ones_own_says_what_it_was_trained_on(browser: Page, tmp_path: Path) -> None:
+    model = shutil.copytree(Path(__file__).parents[2] / "weights" / "mio-small", tmp_path / "my model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"tasks": ["noise", "jpeg"]}))
+    with running(tmp_path / "t", "--model", model) as own:
+        page = Page(browser.driver, own, browser.downloads)
+        page.open()
+        marked = page.driver.find_elements(By.CSS_SELECTOR, "#tasks .untrained")
+        assert [label.text for label in marked] == ["Blur", "Rain", "Haze", "Low light", "Low resolution"]
+        page.choose("noise")
+        assert "trained" not in page.text("meaning")
+        assert page.text("command") == f"mio restore photo.jpg --task noise --model '{model}'"
+        page.choose("rain")
+        assert page.text("meaning").endswith("This model was not trained on: Rain.")
+        page.choose("mix")
+        for task in ("haze", "jpeg", "sr"):
+            page.set_range(page.driver.find_element(By.CSS_SELECTOR, f"#mix input[data-task={task}]"), 1)
+        assert page.text("meaning").endswith("This model was not trained on: Haze, Low resolution.")
 
 
 def test_every_control_has_a_name(page: Page, noisy: np.ndarray, tmp_path: Path) -> None:

@@ -19,6 +19,10 @@ let queue = []; // those that the server has not finished, in its order
 let selected = null;
 let about = null;
 
+function wordOf(name) {
+  return WORDS[name]?.[0] ?? name;
+}
+
 function element(tag, attributes = {}, ...children) {
   const made = Object.assign(document.createElement(tag), attributes);
   made.append(...children);
@@ -43,15 +47,21 @@ function mode() {
   return document.querySelector("input[name=task]:checked").value;
 }
 
-function shares() {
-  const raised = [...document.querySelectorAll("#mix input")].filter((input) => Number(input.value) > 0);
-  return raised.map((input) => `${input.dataset.task}=${input.value}`).join(",");
+// Tasks asked for by name, with their shares.
+function named() {
+  if (mode() !== "mix") return about.tasks.includes(mode()) ? [[mode(), 1]] : [];
+  const sliders = [...document.querySelectorAll("#mix input")].filter((input) => Number(input.value) > 0);
+  return sliders.map((input) => [input.dataset.task, input.value]);
+}
+
+function asks(...tasks) {
+  return named().map(([task]) => task).filter((task) => tasks.includes(task));
 }
 
 function request() {
   const wish = {};
   if (mode() === "adaptive") wish.adaptive = "1";
-  else wish.task = mode() === "mix" ? shares() : mode();
+  else wish.task = mode() === "mix" ? named().map((share) => share.join("=")).join(",") : mode();
   if ($("strength").value !== "100") wish.strength = String(Number($("strength").value) / 100);
   if (mode() === "auto" && $("passes").value !== "1") wish.passes = $("passes").value;
   if (!$("scale-row").hidden && $("scale").value !== "1") wish.scale = $("scale").value;
@@ -59,36 +69,42 @@ function request() {
 }
 
 function commandLine(name, wish) {
-  const quoted = /^[\w.\-\/]+$/.test(name) ? name : `'${name.replaceAll("'", "'\\''")}'`;
   const words = Object.entries(wish).filter(([key, value]) => key !== "task" || value !== "auto");
-  return ["mio restore", quoted, ...words.map(([key, value]) => (key === "adaptive" ? "--adaptive" : `--${key} ${value}`))]
+  if (about.model) words.push(["model", quoted(about.model)]);
+  return ["mio restore", quoted(name), ...words.map(([key, value]) => (key === "adaptive" ? "--adaptive" : `--${key} ${value}`))]
     .join(" ");
 }
 
+function quoted(word) {
+  return /^[\w.\-\/]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
 function showWish() {
-  $("meaning").textContent = WORDS[mode()]?.[1] ?? "";
+  const nothing = mode() === "mix" && !named().length;
+  const strange = asks(...about.untrained).map(wordOf).join(", ");
+  $("meaning").textContent = nothing ? "Raise at least one of the sliders." : WORDS[mode()]?.[1] ?? "";
+  if (strange) $("meaning").append(` This model was not trained on: ${strange}.`);
   $("mix").hidden = mode() !== "mix";
   $("passes-row").hidden = mode() !== "auto";
-  $("scale-row").hidden = !(mode() === "sr" || (mode() === "mix" && shares().includes("sr=")));
+  $("scale-row").hidden = !asks("sr").length;
   $("strength-value").textContent = `${$("strength").value} %`;
   for (const input of document.querySelectorAll("#mix input")) input.nextSibling.textContent = input.value;
   $("command").textContent = commandLine(selected?.name ?? "photo.jpg", request());
-  const nothing = mode() === "mix" && !shares();
   $("terminal").hidden = nothing;
   $("again").disabled = !isIdle(selected) || nothing;
   $("all-again").disabled = !photos.some(isIdle) || nothing;
-  if (nothing) $("meaning").textContent = "Raise at least one of the sliders.";
 }
 
 function buildControls() {
   for (const value of ["auto", ...about.tasks, "mix", "adaptive"]) {
     const input = element("input", { type: "radio", name: "task", value, checked: value === "auto" });
-    $("tasks").append(element("label", {}, input, element("span", { textContent: WORDS[value]?.[0] ?? value })));
+    const className = about.untrained.includes(value) ? "untrained" : "";
+    $("tasks").append(element("label", { className }, input, element("span", { textContent: wordOf(value) })));
   }
   for (const task of about.tasks) {
     const input = element("input", { type: "range", min: 0, max: 100, value: 0 });
     input.dataset.task = task;
-    $("mix").append(element("label", { className: "mixed" }, WORDS[task]?.[0] ?? task, input, element("output")));
+    $("mix").append(element("label", { className: "mixed" }, wordOf(task), input, element("output")));
   }
   for (const scale of about.scales) $("scale").append(element("option", { value: scale, textContent: `${scale} times` }));
   $("wish").addEventListener("input", showWish);
@@ -249,7 +265,7 @@ function statusOf({ facts, ...photo }) {
 
 // "sr" to "Low resolution", "clean, nothing to restore" to "Clean, nothing to restore"
 function inWords(pass) {
-  const text = pass.replace(/[a-z]+/g, (word) => WORDS[word]?.[0] ?? word);
+  const text = pass.replace(/[a-z]+/g, wordOf);
   return text[0].toUpperCase() + text.slice(1);
 }
 
@@ -339,6 +355,8 @@ setCut();
 $("zoom").addEventListener("change", () => {
   const box = $("compare");
   box.classList.toggle("zoomed", $("zoom").checked);
+  if ($("zoom").checked) box.tabIndex = 0; // so that arrow keys move the photo
+  else box.removeAttribute("tabindex");
   box.scrollTo((box.scrollWidth - box.clientWidth) / 2, (box.scrollHeight - box.clientHeight) / 2);
 });
 // A finger scrolls by itself; a mouse takes hold of the photo.
