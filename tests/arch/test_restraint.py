@@ -64,7 +64,11 @@ def test_factors_are_fitted_to_what_helps(monkeypatch: pytest.MonkeyPatch) -> No
     right = torch.stack([kind, 1 - kind], dim=1).double()
     products = torch.eye(2).double().expand(400, 2, 2) * 1e-2
     restraint = Restraint(8)
-    script.fit(restraint, script.Examples(codes, products, right * 1e-2, right.sum(dim=1) * 1e-2))
+    told = torch.arange(400) < 40
+    known = script.Examples(
+        codes, products, right * 1e-2, right.sum(dim=1) * 1e-2, torch.where(kind > 0, 0.9, 1.0), told
+    )
+    script.fit(restraint, known)
     with torch.no_grad():
         factors = restraint.factors(codes)
     assert (factors - right).abs().mean() < 0.15
