@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from mio_cli.arch.prompts import PromptEncoder
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN
@@ -71,12 +72,14 @@ def extractor(reference: str, device: str | None) -> Callable[[npt.NDArray[np.fl
             f"{reference} has no adaptive prompt, so it has no features of photos",
             hint="name another --model",
         )
+    extractors = len(cast(PromptEncoder, engine.net.prompt).adaptive)
 
     @torch.inference_mode()
     def features(photo: npt.NDArray[np.float32]) -> Numbers:
         code = engine.code(np.ascontiguousarray(photo), None)
         assert isinstance(code, tuple)
-        return torch.cat([part.flatten() for part in code]).double().cpu().numpy()
+        # One part an extractor. What else a code holds, such as a map of haze, is not pooled and would drown them.
+        return torch.cat(code[:extractors], dim=1)[0].double().cpu().numpy()
 
     return features
 
@@ -107,20 +110,20 @@ def study(
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     failures: list[Failure] = []
     samples = [(each, sample) for each in sets for sample in each.samples]
-    for index, (each, sample) in enumerate(samples):
+    for done, (each, sample) in enumerate(samples, 1):
         try:
             seen, _ = sample.load()
         except MioError as error:
             failures.append(Failure(each.group, each.name, sample.name, str(error)))
-            continue
-        heard = classifier(seen)
-        likeliest = max(heard, key=lambda name: heard[name])
-        confusion[CLASSES.index(each.name), CLASSES.index(likeliest)] += 1
-        if not each.is_clean:
-            labels.append(each.name)
-            for model, features in extractors.items():
-                found[model].append(features(seen))
-        advance(index + 1, len(samples))
+        else:
+            heard = classifier(seen)
+            likeliest = max(heard, key=lambda name: heard[name])
+            confusion[CLASSES.index(each.name), CLASSES.index(likeliest)] += 1
+            if not each.is_clean:
+                labels.append(each.name)
+                for model, features in extractors.items():
+                    found[model].append(features(seen))
+        advance(done, len(samples))
     return Study(labels, {model: np.array(rows) for model, rows in found.items()}, confusion, failures)
 
 
