@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from mio_cli.arch.prompts import PromptEncoder
+from mio_cli.arch.prompts import encoder_of
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN
 from mio_cli.evaluate.sets import EvalSet
 from mio_cli.evaluate.store import Failure
-from mio_cli.hub.describe import prompt_modes
 from mio_cli.infer.auto import TaskClassifier
 from mio_cli.infer.restorer import Restorer
 
@@ -67,18 +66,19 @@ def extractor(reference: str, device: str | None) -> Callable[[npt.NDArray[np.fl
         WeightsError: there is no such model.
     """
     engine = Restorer(reference, device=device).engine
-    if "adaptive" not in prompt_modes(engine.net.config):
+    encoder = encoder_of(engine.net)
+    if encoder is None or not encoder.adaptive:
         raise UsageError(
             f"{reference} has no adaptive prompt, so it has no features of photos",
             hint="name another --model",
         )
-    extractors = len(cast(PromptEncoder, engine.net.prompt).adaptive)
+    extractors = len(encoder.adaptive)
 
     @torch.inference_mode()
     def features(photo: npt.NDArray[np.float32]) -> Numbers:
         code = engine.code(np.ascontiguousarray(photo), None)
         assert isinstance(code, tuple)
-        # One part an extractor. What else a code holds, such as a map of haze, is not pooled and would drown them.
+        # One part an extractor. What else a code holds, such as a map of haze, would drown these.
         return torch.cat(code[:extractors], dim=1)[0].double().cpu().numpy()
 
     return features
