@@ -52,11 +52,16 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
 """Other published sizes → (network, fields that differ from its defaults)."""
 
 
+def networks() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Every name that a network can be built by → (its name in :data:`ARCHS`, fields that differ)."""
+    return {**{arch: (arch, {}) for arch in ARCHS}, **PUBLISHED}
+
+
 def build_model(name: str, **overrides: Any) -> nn.Module:  # noqa: ANN401 (fields of any configuration)
     """A freshly initialised network of the published size, or with fields of its configuration changed.
 
     Args:
-        name: in :data:`ARCHS` or :data:`PUBLISHED`.
+        name: in :func:`networks`.
         overrides: fields of the configuration, such as ``prompt="explicit"`` or ``dim=24``; lists, as
             JSON and TOML have them, become tuples.
 
@@ -64,7 +69,7 @@ def build_model(name: str, **overrides: Any) -> nn.Module:  # noqa: ANN401 (fiel
         UsageError: no such network.
         TypeError: the configuration has no such field.
     """
-    known = {**{arch: (arch, {}) for arch in ARCHS}, **PUBLISHED}
+    known = networks()
     if name not in known:
         raise UsageError(f"unknown network '{name}'", hint=f"choose one of: {', '.join(known)}")
     arch, fields = known[name]
@@ -78,4 +83,4 @@ def arch_of(net: nn.Module) -> str:
     return next(name for name, (config, _) in ARCHS.items() if type(net.config) is config)
 
 
-__all__ = ["ARCHS", "PUBLISHED", "arch_of", "build_model"]
+__all__ = ["ARCHS", "arch_of", "build_model", "networks"]

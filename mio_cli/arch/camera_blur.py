@@ -13,11 +13,8 @@ from torch import Tensor, nn
 from mio_cli.arch.spectrum import FREQUENCIES, SEGMENT, frequencies, frequencies_squared
 
 NUMBERS = 7
-"""What is read: shares of disc and line (between them at most 1), the disc's radius and half of the line's
-length in pixels, its angle in radians, and for each the noise that the inverse has to expect."""
-
-ANGLE = 4
-"""Which of them the angle is."""
+"""What is read: shares of disc and line (together at most 1), the disc's radius and half of the line's length
+in pixels, its angle in radians, and for disc and line the noise that the inverse has to expect."""
 
 REACH = 10
 """Pixels from the centre of the largest kernel to its border."""

@@ -6,8 +6,8 @@ the prompt code, so a photo restored in tiles equals the same photo restored at 
 
 The code first sets one inverse blur and one tone curve for the whole photo, and lifts its veil of haze. What
 the blocks add is a gain and an offset for each pixel. Blur is a matter of the filter, low light of the curve
-and haze of the scene, and the blocks alone learn none of them well. In the end a JPEG's own numbers hold the
-result to what they allow.
+and haze of the scene, and the blocks alone learn none of them well. In the end the result of a JPEG is held
+to what the file's own numbers allow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mio_cli.arch.spec import ModelSpec, PromptMode
 from mio_cli.core.tasks import Task
 
 NEGLIGIBLE = 1e-3
-"""Share of a quantisation step that is no more worth a look."""
+"""Share of the kernel ``jpeg`` times a quantisation step, in grey levels, up to which nothing is held."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,12 @@ class CompactConfig:
     Attributes:
         widths: channels at full resolution, at half of it, and so on down to the middle.
         encoder, middle, decoder: residual blocks, full resolution first in both tuples.
-        kernels: those that each convolution has beside the common one, for the prompt to choose from, by the
-            names of the tasks that trained them; but for the blocks in the middle, which see what is in the
-            photo, and gain nothing by more.
-        constraint: whether the result is held to what a JPEG stores (:mod:`mio_cli.arch.quantisation`), as
-            far as the kernel ``jpeg`` has a share in it; without further kernels, always. Takes three levels.
+        kernels: names of the tasks that trained a further kernel. Each convolution has these beside the
+            common one, and the prompt chooses among them; only the blocks in the middle, which see what is
+            in the photo, gain nothing by more and have the common one.
+        constraint: whether the result of a JPEG is held to what the file stores
+            (:mod:`mio_cli.arch.quantisation`), as far as the kernel ``jpeg`` has a share; without further
+            kernels, always. It needs three levels.
         restraint: whether the prompt says how far the blocks are followed (:class:`Restraint`).
     """
 
@@ -64,7 +65,7 @@ class ToneCurve(nn.Module):
     """
 
     DARKEST = 1e-3
-    """Below this level the curve is moved along, for its slope at black may be infinite."""
+    """Darker levels are shifted as this one is, because the curve's slope at black may be infinite."""
 
     def __init__(self, features: int) -> None:
         super().__init__()

@@ -28,9 +28,8 @@ VEIL_FEATURES = 3
 THICKEST = 4.0
 """Optical depth at most: it takes all but a 55th of the contrast, and 8 bits keep little of that."""
 
-
 LOOK, ZONES = 32, 8
-"""Side in places of a photo's second look, and of how many zones from near to far it is described."""
+"""Side of a photo's second look, in places, and the number of zones from near to far that describe it."""
 
 DARK_RANKS, BRIGHT_RANKS = [0, 1, 6, 25], [125, 127]
 """Which of the 128 places of a zone, by how dark and how bright they are, its description holds."""
@@ -42,7 +41,7 @@ VIEWS = 3
 """Of a place: its mean, and its lowest and highest value."""
 
 ROWS = 1024
-"""Rows of a photo that are looked at together, where looking takes a copy."""
+"""Rows of a photo that are looked at together where that takes a copy of them."""
 
 
 def overview(photo: Tensor, side: int = OVERVIEW) -> Tensor:
@@ -75,7 +74,7 @@ def window(veil: Tensor, place: Tensor, height: int, width: int) -> Tensor:
 
 
 def _weights(start: Tensor, length: Tensor, pixels: int, cells: int) -> Tensor:
-    """Of the cells of a map along one axis, in each pixel of a window: B×pixels×cells, float64.
+    """The weights of a map's cells in each pixel of a window, along one axis: B×pixels×cells, float64.
 
     Double, so that a pixel gets the same weights whichever tile it is in.
     """

@@ -239,3 +239,9 @@ class PromptEncoder(nn.Module):
             prompt = torch.full((photo.shape[0],), -1, device=photo.device)
         codes = zip(self.encode_adaptive(photo, scene), self.encode_explicit(prompt), strict=True)
         return tuple(image + task for image, task in codes)
+
+
+def encoder_of(net: nn.Module) -> PromptEncoder | None:
+    """What encodes the prompts of a network; ``None`` if it takes no prompt image, as PIP."""
+    encoder = getattr(net, "prompt", None)
+    return encoder if isinstance(encoder, PromptEncoder) else None

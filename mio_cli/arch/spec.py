@@ -25,6 +25,10 @@ class ModelSpec:
     square: bool = False
     fp16: bool = True
 
+    def legal_side(self, least: int) -> int:
+        """The smallest legal side from ``least`` on, in pixels."""
+        return -(-max(least, self.minimum) // self.multiple) * self.multiple
+
     def check(self, height: int, width: int) -> None:
         """Raise ``ValueError`` with the rule if ``height × width`` is not a legal input size."""
         legal = (
@@ -37,5 +41,5 @@ class ModelSpec:
             shape = "square, with sides" if self.square else "sides"
             raise ValueError(
                 f"input of {height}×{width} pixels: this network needs {shape} that are multiples of "
-                f"{self.multiple} and at least {max(self.minimum, self.multiple)}"
+                f"{self.multiple} and at least {self.legal_side(1)}"
             )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mio_cli.arch.layers import ResidualBlock
 from mio_cli.arch.prompts import SMALLEST_PHOTO, PromptCode, PromptEncoder, PromptInjection
 from mio_cli.arch.spec import ModelSpec, PromptMode
 
@@ -18,18 +19,6 @@ class SRResNetConfig:
     num_feat: int = 64
     num_block: int = 16
     prompt: PromptMode | None = None
-
-
-class ResidualBlock(nn.Module):
-    """``x + conv(relu(conv(x)))``, B×C×H×W → the same."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.relu(self.conv1(x), inplace=True))
 
 
 class SRResNet(nn.Module):

@@ -118,7 +118,6 @@ class SwinIR(nn.Module):
             raise ValueError(f"depths and num_heads are of different lengths, {groups} and {headed}")
         channels, grey = config.embed_dim, config.in_chans != 3
         window = min(config.window_size, config.img_size)
-        # 36 windows in a row could see 250 pixels away; 32 is the overlap of the authors' tiles.
         minimum = max(window, SMALLEST_PHOTO) if config.prompt else window
         # Half precision was measured on networks that work on 0..1.
         fp16 = config.img_range == 1

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from mio_cli.arch.prompts import encoder_of
 from mio_cli.core.errors import MioError, UsageError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.tasks import CLASS_ORDER, CLEAN
 from mio_cli.evaluate.sets import EvalSet
 from mio_cli.evaluate.store import Failure
-from mio_cli.hub.describe import prompt_modes
 from mio_cli.infer.auto import TaskClassifier
 from mio_cli.infer.restorer import Restorer
 
@@ -66,17 +66,20 @@ def extractor(reference: str, device: str | None) -> Callable[[npt.NDArray[np.fl
         WeightsError: there is no such model.
     """
     engine = Restorer(reference, device=device).engine
-    if "adaptive" not in prompt_modes(engine.net.config):
+    encoder = encoder_of(engine.net)
+    if encoder is None or not encoder.adaptive:
         raise UsageError(
             f"{reference} has no adaptive prompt, so it has no features of photos",
             hint="name another --model",
         )
+    extractors = len(encoder.adaptive)
 
     @torch.inference_mode()
     def features(photo: npt.NDArray[np.float32]) -> Numbers:
         code = engine.code(np.ascontiguousarray(photo), None)
         assert isinstance(code, tuple)
-        return torch.cat([part.flatten() for part in code]).double().cpu().numpy()
+        # One part an extractor. What else a code holds, such as a map of haze, would drown these.
+        return torch.cat(code[:extractors], dim=1)[0].double().cpu().numpy()
 
     return features
 
@@ -107,20 +110,20 @@ def study(
     confusion = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
     failures: list[Failure] = []
     samples = [(each, sample) for each in sets for sample in each.samples]
-    for index, (each, sample) in enumerate(samples):
+    for done, (each, sample) in enumerate(samples, 1):
         try:
             seen, _ = sample.load()
         except MioError as error:
             failures.append(Failure(each.group, each.name, sample.name, str(error)))
-            continue
-        heard = classifier(seen)
-        likeliest = max(heard, key=lambda name: heard[name])
-        confusion[CLASSES.index(each.name), CLASSES.index(likeliest)] += 1
-        if not each.is_clean:
-            labels.append(each.name)
-            for model, features in extractors.items():
-                found[model].append(features(seen))
-        advance(index + 1, len(samples))
+        else:
+            heard = classifier(seen)
+            likeliest = max(heard, key=lambda name: heard[name])
+            confusion[CLASSES.index(each.name), CLASSES.index(likeliest)] += 1
+            if not each.is_clean:
+                labels.append(each.name)
+                for model, features in extractors.items():
+                    found[model].append(features(seen))
+        advance(done, len(samples))
     return Study(labels, {model: np.array(rows) for model, rows in found.items()}, confusion, failures)
 
 

@@ -7,16 +7,18 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from mio_cli.arch import ARCHS, PUBLISHED, build_model
+from mio_cli.arch import build_model, networks
 from mio_cli.arch.pip import PIP
 from mio_cli.arch.prompts import PROMPT_SIZE
+from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import MioError
 from mio_cli.evaluate.cost import Cost, metered
-from mio_cli.hub.describe import describe, legal_side
+from mio_cli.hub.describe import describe
 from mio_cli.hub.folder import load_model
 from mio_cli.hub.registry import registered
 from mio_cli.infer.engine import choose_device
@@ -93,14 +95,15 @@ def measure(reference: str, prompt: str | None, side: int, device: str | None) -
     """One warm-up at the smallest legal side, then one pass, in this process."""
     where = choose_device(device)
     net = _network(reference, prompt).to(where)
-    _forward(net, prompt, legal_side(net.spec, 1), where)  # type: ignore[arg-type]
-    side = legal_side(net.spec, side)  # type: ignore[arg-type]
+    spec = cast(ModelSpec, net.spec)
+    _forward(net, prompt, spec.legal_side(1), where)
+    side = spec.legal_side(side)
     cost = _forward(net, prompt, side, where)
     return Pass(side, cost.seconds, cost.peak)
 
 
 def _network(reference: str, prompt: str | None) -> nn.Module:
-    if reference in registered() or reference not in ARCHS | PUBLISHED:
+    if reference in registered() or reference not in networks():
         return load_model(reference)
     net = build_model(reference, **({"prompt": prompt} if prompt else {})).requires_grad_(False).eval()
     return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

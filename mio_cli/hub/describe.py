@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from mio_cli.arch import ARCHS, PUBLISHED
+from mio_cli.arch import ARCHS, networks
 from mio_cli.arch.pip import PIP, PIPNAFNetConfig, PIPRestormerConfig
 from mio_cli.arch.prompts import PROMPT_SIZE
 from mio_cli.arch.spec import ModelSpec
@@ -91,11 +91,6 @@ def count_macs(net: nn.Module, height: int, width: int) -> int:
     return counter.get_total_flops() // 2
 
 
-def legal_side(spec: ModelSpec, least: int) -> int:
-    """The smallest side from ``least`` on that the network takes."""
-    return -(-max(least, spec.minimum) // spec.multiple) * spec.multiple
-
-
 def count_parameters(net: nn.Module) -> int:
     """All learned numbers; buffers such as prompt images are none."""
     return sum(parameter.numel() for parameter in net.parameters())
@@ -116,7 +111,7 @@ def describe(reference: str, prompt: str | None = None) -> Description:
         WeightsError: there is no such model.
         UsageError: there is no such variant.
     """
-    if reference in registered() or reference not in ARCHS | PUBLISHED:
+    if reference in registered() or reference not in networks():
         folder = model_folder(reference)
         arch, config = read_network_config(folder)
         weights, tasks = str(folder), trained_tasks(folder)
@@ -124,7 +119,7 @@ def describe(reference: str, prompt: str | None = None) -> Description:
             raise UsageError(f"{reference} takes no {prompt} prompt", hint="leave out --prompt")
         net = _on_meta(arch, config)
     else:
-        arch, fields = PUBLISHED.get(reference, (reference, {}))
+        arch, fields = networks()[reference]
         weights, tasks = NOT_SHIPPED, None
         try:
             config = ARCHS[arch][0](**fields, **({"prompt": prompt} if prompt else {}))
@@ -132,7 +127,7 @@ def describe(reference: str, prompt: str | None = None) -> Description:
         except (TypeError, ValueError) as error:
             raise UsageError(f"there is no {reference} with {prompt} prompts", hint=str(error)) from None
     spec, entry = cast(ModelSpec, net.spec), find(reference)
-    side = legal_side(spec, MACS_SIDE)
+    side = spec.legal_side(MACS_SIDE)
     return Description(
         name=reference,
         about=entry.summary if entry else "",
@@ -168,7 +163,7 @@ def catalogue() -> list[Row]:
             continue
         arch, config = read_network_config(entry.folder)
         rows.append(Row(entry.name, arch, count_parameters(_on_meta(arch, config)), "embedded"))
-    for name, (arch, fields) in {**{arch: (arch, {}) for arch in ARCHS}, **PUBLISHED}.items():
+    for name, (arch, fields) in networks().items():
         net = _on_meta(arch, ARCHS[arch][0](**fields))
         rows.append(Row(name, arch, count_parameters(net), NOT_SHIPPED))
     return rows

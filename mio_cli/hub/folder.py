@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from mio_cli.arch import ARCHS, PUBLISHED
+from mio_cli.arch import ARCHS, networks
 from mio_cli.core.errors import MioError, WeightsError, out_of_memory
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.tasks import Task
@@ -100,12 +100,13 @@ def read_network_config(folder: Path) -> tuple[str, Any]:
     Raises:
         WeightsError: ``config.json`` is damaged, or has an unknown or impossible field.
     """
-    facts = read_config(folder)
-    arch, defaults = PUBLISHED.get(facts["arch"], (facts["arch"], {}))
-    if arch not in ARCHS:
+    facts, known = read_config(folder), networks()
+    name = facts["arch"]
+    if name not in known:
         raise WeightsError(
-            f"{folder / CONFIG} names an unknown network '{arch}'", hint="update mio, or fetch the model anew"
+            f"{folder / CONFIG} names an unknown network '{name}'", hint="update mio, or fetch the model anew"
         )
+    arch, defaults = known[name]
     try:
         return arch, check_config(arch, {**defaults, **facts["config"]})
     except ValueError as error:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from mio_cli.arch import arch_of
-from mio_cli.arch.prompts import PROMPT_SIZE, PromptEncoder
+from mio_cli.arch.prompts import PROMPT_SIZE, encoder_of
 from mio_cli.core.errors import UsageError, WeightsError
 from mio_cli.core.paths import atomic_path
 from mio_cli.core.tasks import CLASS_ORDER
@@ -216,19 +216,19 @@ def export_model(reference: str, target: Path) -> tuple[Path, ...]:
         for name, value in published_state(net).items()
     }
     prompts = target.with_suffix(".prompts.npy")
-    encoder = net.prompt if isinstance(getattr(net, "prompt", None), PromptEncoder) else None
-    explicit = isinstance(encoder, PromptEncoder) and len(encoder.explicit) > 0
+    encoder = encoder_of(net)
+    bank = encoder.bank if encoder is not None and encoder.explicit else None
     try:
         with atomic_path(target) as temporary:
             if target.suffix == SAFETENSORS:
                 save_file(state, temporary)
             else:
                 torch.save({"params": state}, temporary)
-        if explicit:
+        if bank is not None:
             with atomic_path(prompts) as temporary:
-                np.save(temporary, net.get_buffer("prompt.bank").numpy())
+                np.save(temporary, bank.numpy())
     except OSError as error:
         raise UsageError(
             f"cannot write {target}: {error.strerror}", hint="choose a writable folder"
         ) from None
-    return (target, prompts) if explicit else (target,)
+    return (target,) if bank is None else (target, prompts)

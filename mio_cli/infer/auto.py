@@ -30,8 +30,8 @@ CONFIDENT_OF_HAZE = 0.93
 """The same for haze that is likely only because the network sees some."""
 
 CONFIDENT_OF_DARK = 0.6
-"""The same for low light. What else such photos may be is clean, and the adaptive prompt hardly brightens
-them. Of 624 dev photos six had 0.5 to 0.76, and all were dark (`benchmarks/dark.py`)."""
+"""The same for low light. Otherwise such photos are mostly taken for clean, and the adaptive prompt hardly
+brightens them. Of 624 dev photos six had 0.5 to 0.76, and all were dark (`benchmarks/dark.py`)."""
 
 LEAVE_ALONE = 1 / 3
 """From this probability of clean on, auto leaves a photo alone. A needless change of a good photo is worse
@@ -53,8 +53,8 @@ HAZE_ODDS = {True: 12.0, False: 0.0, None: 1.0}
 """What the odds of haze are multiplied with if the network sees some, sees none, or does not tell."""
 
 BRIGHT, DARK_ODDS = 0.9, 0.5
-"""From this exponent on, the curve that the network would brighten a photo with undoes no darkening that
-deserves it; then the odds of low light are multiplied with this. Of 150 clear training photos, eight of which
+"""From this exponent on, the curve that the network would apply hardly brightens; then the odds of low light
+are multiplied with the second number. Of 150 clear training photos, eight of which
 the classifier alone takes for dark, the network sees one as darker (`benchmarks/clean.py`)."""
 
 BLURRED_BY_CAMERA = 0.9
@@ -67,7 +67,7 @@ classifier learns to give each of two half."""
 
 DARK = 0.3
 """The same for low light as one of two: a pass that brightens what was not dark costs a dozen decibels, and
-photos that are noisy only get up to 0.28."""
+photos that are only noisy get up to 0.28."""
 
 PERHAPS_DARK, STILL_DARK = 0.18, 0.35
 """From the first on a noisy photo may be dark, too. Noise hides that, so the classifier looks again without

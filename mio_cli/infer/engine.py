@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mio_cli.arch.compact import CompactUNet
-from mio_cli.arch.prompts import PromptCode, PromptEncoder
+from mio_cli.arch.prompts import PromptCode, PromptEncoder, encoder_of
 from mio_cli.arch.quantisation import BLOCK
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import MioError, UsageError, out_of_memory
@@ -137,8 +137,8 @@ class Engine:
     @torch.inference_mode()
     def haziness(self, photo: np.ndarray) -> float | None:
         """Mean optical depth of the haze in an H×W×3 photo; ``None`` if the network does not tell."""
-        encoder = getattr(self.net, "prompt", None)
-        if not isinstance(encoder, PromptEncoder) or encoder.haze is None:
+        encoder = encoder_of(self.net)
+        if encoder is None or encoder.haze is None:
             return None
         return float(encoder.haze(overview_of(photo, self.device))[0, 0].mean())
 
@@ -155,17 +155,17 @@ class Engine:
     @torch.inference_mode()
     def camera_blur(self, photo: np.ndarray) -> CameraBlur | None:
         """What the network sees of a camera's blur in an H×W×3 photo; ``None`` if it does not tell."""
-        encoder = getattr(self.net, "prompt", None)
-        if not isinstance(encoder, PromptEncoder) or encoder.camera_blur is None:
+        encoder = encoder_of(self.net)
+        if encoder is None or encoder.camera_blur is None:
             return None
         return camera_blur_of(encoder.camera_blur, photo, self.device)
 
     def code(self, photo: np.ndarray, prompt: Tensor | None) -> PromptCode | Tensor | None:
         """What is injected into every tile: from the whole photo at full resolution, exactly."""
-        encoder = getattr(self.net, "prompt", None)
+        encoder = encoder_of(self.net)
         if prompt is None and self.needs_task:
             raise UsageError("this model cannot look for itself what is wrong", hint="tell it with --task")
-        if not isinstance(encoder, PromptEncoder):
+        if encoder is None:
             return prompt
         explicit = None if prompt is None else encoder.encode_explicit(prompt.to(self.device))
         if encoder.mode == "explicit":
@@ -246,7 +246,7 @@ class Engine:
         if free is None:
             self.tile, self.batch = self.tile or TILES[0], self.batch or 1
             return
-        side = round_up(max(PROBE, self.spec.minimum), self.spec.multiple)
+        side = self.spec.legal_side(PROBE)
         patch = to_tensor([padded(photo[:side, :side], side, side)], self.device)
         need, allowed = bytes_per_pixel(self._forward, patch, code), SHARE * free
         if self.tile is None:
@@ -259,7 +259,7 @@ class Engine:
 
     def _run_tiles(self, photo: np.ndarray, code: PromptCode | Tensor | None, advance: Advance) -> np.ndarray:
         multiple = self.spec.multiple
-        tile = round_up(max(self.tile or TILES[0], self.spec.minimum), multiple)
+        tile = self.spec.legal_side(self.tile or TILES[0])
         rows, columns = (plan_axis(side, tile, self.halo, multiple) for side in photo.shape[:2])
         tiles = list(product(rows, columns))
         # A single tile needs no blending, so its result is the answer and no second buffer is filled.
@@ -322,7 +322,7 @@ class Engine:
         size = row.stop - row.start, column.stop - column.start
         if self.spec.square:
             size = max(size), max(size)
-        height, width = (round_up(max(side, self.spec.minimum), self.spec.multiple) for side in size)
+        height, width = map(self.spec.legal_side, size)
         return padded(photo[row.start : row.stop, column.start : column.stop], height, width)
 
     def _forward(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:

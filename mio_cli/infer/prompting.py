@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mio_cli.arch.pip import CLASSES, PIP
-from mio_cli.arch.prompts import PromptEncoder
+from mio_cli.arch.prompts import encoder_of
 from mio_cli.core.errors import UsageError, WrongModelError
 from mio_cli.core.tasks import CLASS_ORDER, Task
 from mio_cli.hub.describe import in_channels
@@ -24,14 +24,14 @@ def check_restores_photos(net: nn.Module) -> None:
 
 def needs_task(net: nn.Module) -> bool:
     """Whether ``net`` restores nothing unless a task is named, because it cannot look for itself."""
-    encoder = getattr(net, "prompt", None)
-    return isinstance(net, PIP) or (isinstance(encoder, PromptEncoder) and encoder.mode == "explicit")
+    encoder = encoder_of(net)
+    return isinstance(net, PIP) or (encoder is not None and encoder.mode == "explicit")
 
 
 def takes_task(net: nn.Module) -> bool:
     """Whether ``net`` can be told a task."""
-    encoder = getattr(net, "prompt", None)
-    return isinstance(net, PIP) or (isinstance(encoder, PromptEncoder) and encoder.mode != "adaptive")
+    encoder = encoder_of(net)
+    return isinstance(net, PIP) or (encoder is not None and encoder.mode != "adaptive")
 
 
 def known_tasks(net: nn.Module) -> tuple[Task, ...]:
@@ -61,8 +61,8 @@ def task_prompt(net: nn.Module, weights: Mapping[int, float]) -> Tensor | None:
     shares = {index: weight / total for index, weight in weights.items()}
     if isinstance(net, PIP):
         return _class_shares(net, shares)
-    encoder = getattr(net, "prompt", None)
-    if not isinstance(encoder, PromptEncoder) or encoder.mode == "adaptive":
+    encoder = encoder_of(net)
+    if encoder is None or encoder.mode == "adaptive":
         return None
     return torch.stack([encoder.bank[index] * share for index, share in shares.items()]).sum(dim=0)[None]
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from mio_cli.arch import ARCHS, PUBLISHED, build_model
+from mio_cli.arch import ARCHS, build_model, networks
 from mio_cli.arch.compact_classifier import CompactClassifier
 from mio_cli.arch.pip import PIP
 from mio_cli.arch.spec import ModelSpec
@@ -28,7 +28,7 @@ def build_network(table: ModelTable) -> nn.Module:
     Raises:
         RecipeError: there is no such network, or none of such a size or with such prompts.
     """
-    known = {**{arch: (arch, {}) for arch in ARCHS}, **PUBLISHED}
+    known = networks()
     if table.arch not in known:
         raise RecipeError(
             f"model.arch: there is no network '{table.arch}'", f"allowed are: {', '.join(known)}"

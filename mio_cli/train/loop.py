@@ -230,13 +230,14 @@ class Trainer:
         self.save()
 
     def _begin(self) -> None:
-        """Keep what resuming needs. The weights to start from are saved at once: a run may stop before it
-        saves again, and where they came from may be gone by then."""
+        """Keep what resuming needs; the state last, for it tells that a run can be resumed. The weights to
+        start from are saved at once: a run may stop before it saves again, and where they came from may be
+        gone by then."""
         write_recipe(self.run, self.recipe)
-        if not self._resumed:
-            self.save()
         settings = Settings(tuple(self.folders), self.seed, self.val, self.val_every, self.tensorboard)
         write_settings(self.run, settings)
+        if not self._resumed:
+            self.save()
 
     def _open(self) -> Patches:
         classes = getattr(self.net.config, "classes", 0)

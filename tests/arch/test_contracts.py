@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from mio_cli.arch import ARCHS, PUBLISHED, arch_of, build_model
+from mio_cli.arch import ARCHS, arch_of, build_model, networks
 from mio_cli.arch.spec import ModelSpec
 from mio_cli.core.errors import UsageError
 
@@ -73,11 +73,11 @@ def test_every_network_is_covered() -> None:
     assert TINY.keys() == ARCHS.keys()
 
 
-@pytest.mark.parametrize("name", [*ARCHS, *PUBLISHED])
-def test_published_sizes_can_be_built(name: str) -> None:
+@pytest.mark.parametrize(("name", "arch"), [(name, arch) for name, (arch, _) in networks().items()])
+def test_published_sizes_can_be_built(name: str, arch: str) -> None:
     with torch.device("meta"):
         net = build_model(name)
-    assert arch_of(net) == (PUBLISHED[name][0] if name in PUBLISHED else name)
+    assert arch_of(net) == arch
 
 
 @pytest.mark.parametrize(("name", "mode"), CASES)

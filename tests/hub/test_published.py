@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from mio_cli.arch import ARCHS, PUBLISHED, build_model
+from mio_cli.arch import ARCHS, build_model, networks
 from mio_cli.arch.promptir import PromptGeneration
 from mio_cli.core.errors import UsageError, WeightsError
 from mio_cli.hub.identify import identify
@@ -216,7 +216,7 @@ SWINIR = {"embed_dim": 12, "depths": (2, 2), "num_heads": (2, 3)}
 )
 def test_sizes_are_inferred_and_weights_survive_both_ways(name: str, fields: dict[str, object]) -> None:
     net = small(name, **fields)
-    arch = PUBLISHED[name][0] if name in PUBLISHED else name
+    arch, _ = networks()[name]
     again = load_published({"params": to_published(arch, net.state_dict())})
     assert again.config == net.config
     original = net.state_dict()

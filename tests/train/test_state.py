@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from mio_cli.core.cookbook import load_recipe
 from mio_cli.core.errors import UsageError
 from mio_cli.train.loop import Trainer
+from mio_cli.train.run_folder import change_settings
 from tests.train.runs import JPEGS, RECIPE, command, one_thread, run, weights
 
 
@@ -72,13 +73,28 @@ def test_a_run_killed_before_its_first_step_keeps_the_weights_that_it_starts_fro
     arguments = "--recipe", recipe_file, "--data", photos, "--seed", 6, "--model", start
     assert run(*arguments, "-o", tmp_path / "expected").returncode == 0
     process = subprocess.Popen(command(*arguments, "-o", killed), env=one_thread())
-    wait_for(killed / "run.json", process)
+    wait_for(killed / "state.safetensors", process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     start.rename(tmp_path / "gone")
     resumed = run("--resume", killed)
     assert resumed.returncode == 0, resumed.stderr
     assert same(tmp_path / "expected", killed)
+
+
+def test_what_is_killed_while_it_first_saves_can_be_resumed(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    recipe = load_recipe("compact-M", profile="smoke")
+    monkeypatch.setattr("mio_cli.train.loop.save_model", killed)
+    with pytest.raises(SystemExit):
+        Trainer(recipe, [photos], tmp_path, seed=7).train()
+    assert (tmp_path / "state.safetensors").exists(), "so a new run is refused, and this one must go on"
+    settings = change_settings(tmp_path, data=None)
+    assert (settings.data, settings.seed) == ((photos.resolve(),), 7)
 
 
 def test_two_processes_train_what_one_does(
@@ -116,7 +132,7 @@ def test_a_long_run_saves_and_stops_when_told_to(
     out = tmp_path / "run"
     arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos, "-o", out
     process = subprocess.Popen(command(*arguments), env=one_thread(), stdout=subprocess.PIPE, text=True)
-    wait_for(out / "run.json", process)
+    wait_for(out / "state.safetensors", process)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -131,7 +147,7 @@ def test_terminating_one_of_two_processes_stops_both_cleanly(
     out = tmp_path / "run"
     arguments = "--recipe", recipe_file, "--set", "curriculum.period=100000", "--data", photos, "-o", out
     process = subprocess.Popen(command(*arguments, processes=2), env=one_thread())
-    wait_for(out / "run.json", process)
+    wait_for(out / "state.safetensors", process)
     [first, *_] = subprocess.run(
         ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
     ).stdout.split()  # fmt: skip

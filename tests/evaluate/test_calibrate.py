@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from mio_cli.evaluate.calibration import calibration_error, fit_temperature
+from tools.calibrate import calibration_error, fit_temperature
 
 
 def test_temperature_scaling_mends_overconfidence() -> None:
