@@ -17,7 +17,8 @@ from mio_cli.core.paths import atomic_path
 from mio_cli.core.recipe import Recipe
 
 RECIPE, SETTINGS, SUMMARY = "recipe.toml", "run.json", "summary.json"
-LOG, VALIDATION_LOG, SAMPLES = "log.jsonl", "validation.jsonl", "samples.png"
+LOG, VALIDATION_LOG, SAMPLES = "log.jsonl", "validation.jsonl", "samples.compare.png"
+"""The picture is named like those of ``mio restore --compare``, so that nothing takes it for a photo."""
 
 T = TypeVar("T")
 

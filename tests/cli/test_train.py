@@ -136,12 +136,17 @@ def test_photos_in_subfolders_are_trained_on_unless_they_are_held_out(
         "--data", "photos", "--val", "photos/held-out", "-o", "photos/run", cwd=tmp_path,
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
-    save(clean[:64, :64], photos / "run" / "samples.png")
     resumed = mio("train", "--resume", photos / "run", "--set", "curriculum.final_period=1")
     assert resumed.returncode == 0, resumed.stderr
     summary = json.loads((photos / "run" / "summary.json").read_text())
     assert summary["photos"] == 3
     assert summary["validation"]["noise"] > 0
+    assert list((photos / "run").glob("samples*.png"))
+    other = mio("train", "--recipe", "compact-M", "--profile", "smoke", "--max-time", "0s", "--data", photos,
+                "--val", photos / "held-out", "-o", tmp_path / "other")  # fmt: skip
+    assert other.returncode == 0, other.stderr
+    summary = json.loads((tmp_path / "other" / "summary.json").read_text())
+    assert summary["photos"] == 3, "what the first run has drawn is no photo"
 
 
 @pytest.mark.skipif(

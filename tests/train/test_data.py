@@ -53,7 +53,7 @@ def test_photos_may_come_from_several_folders_and_from_a_list(photos: Path, tmp_
 
 def test_photos_lie_in_subfolders_too_but_depth_maps_do_not(photos: Path, tmp_path: Path) -> None:
     places = "b/9.png", "b/10.png", "b/depth/9.png", "a/deep/1.png", "2.png", "depth/2.png", ".trash/3.png"
-    for place in (*places, "held-out/4.png", "run/samples.png"):
+    for place in (*places, "held-out/4.png", "run/photo.png"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(photos / "coffee.png", tmp_path / place)
     (tmp_path / "list.txt").write_text("b/depth/9.png\n")

@@ -120,7 +120,7 @@ def test_a_run_is_watched_validated_and_summarised(photos: Path, held_out: Path,
     assert summary["finished"] is True
     assert summary["photos"] == 3
     assert summary["validation"]["noise"] == pytest.approx(scores[50]["noise"], abs=1e-3)
-    assert (tmp_path / "samples.png").exists()
+    assert (tmp_path / "samples.compare.png").exists()
 
 
 def test_validation_of_a_saved_model_is_what_restoring_gives(
