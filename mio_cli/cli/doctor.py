@@ -149,10 +149,13 @@ def _memory() -> str:
 
 def _cache() -> str:
     from mio_cli.core.paths import cache_dir
+    from mio_cli.train.cache import kept_files
 
     folder = cache_dir()
     with tempfile.TemporaryFile(dir=folder):
-        return str(folder)
+        size = sum(path.stat().st_size for path in kept_files()) / 1e6
+        kept = f"; {size:.1f} MB of decoded photos (photos/*.u8), which may be deleted" if size else ""
+        return f"{folder}{kept}"
 
 
 def _temporary() -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,21 @@ from mio_cli.io import photos_below, read_picture
 
 DECODING = 3
 """Of photos as they are kept: another number makes the files of older versions void."""
+
+UNUSED_SECONDS = 30 * 86_400.0
+"""Decoded photos that no run has opened for so long are removed: their folder may be another by now."""
+
+
+_NAME = re.compile(r"[0-9a-f]{16}\.(u8|json)")
+
+
+def _folder() -> Path:
+    return cache_dir() / "photos"
+
+
+def kept_files() -> list[Path]:
+    """All files of decoded photos. Whoever chose the cache folder may have others there."""
+    return [path for path in _folder().glob("*") if _NAME.fullmatch(path.name)]
 
 
 def listed_photos(source: Path, skip: Sequence[Path] = ()) -> list[Path]:
@@ -71,6 +90,7 @@ def _build(paths: Sequence[Path], data_path: Path, index_path: Path) -> dict[str
     index: dict[str, Any] = {"photos": [], "depths": []}
     data_path.parent.mkdir(parents=True, exist_ok=True)
     remove_stale_temporaries(data_path.parent)
+    _remove_unused()
     pool = ThreadPoolExecutor(2)
     try:
         with atomic_path(data_path) as temporary, temporary.open("wb") as out:
@@ -87,20 +107,33 @@ def _build(paths: Sequence[Path], data_path: Path, index_path: Path) -> dict[str
     return index
 
 
+def _remove_unused() -> None:
+    for path in kept_files():
+        with suppress(OSError):  # another process may have been faster, or still read it where that forbids
+            if time.time() - path.stat().st_mtime > UNUSED_SECONDS:
+                path.unlink()
+
+
 def _kept(data_path: Path, index_path: Path) -> dict[str, Any] | None:
     """The index that :func:`_build` wrote; ``None`` unless both files are there and whole."""
     try:
         index: dict[str, Any] = json.loads(index_path.read_text())
-        return index if data_path.stat().st_size == index["bytes"] else None
+        if data_path.stat().st_size != index["bytes"]:
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    for path in (data_path, index_path):
+        with suppress(OSError):  # someone else's, who shares them
+            os.utime(path)
+    return index
 
 
 class PhotoCache:
     """Decoded photos in one memory-mapped file, shared by all processes on a machine and all runs.
 
     What is in use stays in memory as far as it fits. The file's name is a hash of the photos' names, sizes
-    and dates, so a changed folder makes a new one; a damaged one is made again.
+    and dates, so a changed folder makes a new one; a damaged one is made again. When one is made, those that
+    nobody has opened for a month are removed.
 
     Args:
         sources: folders of photos, or text files that list them.
@@ -117,7 +150,7 @@ class PhotoCache:
 
     def __init__(self, sources: Iterable[Path], minimum: int = 1, skip: Sequence[Path] = ()) -> None:
         paths = [path for source in sources for path in listed_photos(source, skip)]
-        data_path = cache_dir() / "photos" / f"{_digest(paths)}.u8"
+        data_path = _folder() / f"{_digest(paths)}.u8"
         index_path = data_path.with_suffix(".json")
         index = _kept(data_path, index_path)
         if index is None:

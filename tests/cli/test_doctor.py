@@ -7,10 +7,12 @@ import shutil
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from tests.conftest import Mio
+from mio_cli.train.cache import PhotoCache
+from tests.conftest import Mio, save
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,16 @@ def test_a_sound_installation(mio: Mio) -> None:
     for name, remedy in absent.items():
         assert remedy == f'pip install "mio-cli[{name}]"'
         assert remedy in text
+
+
+def test_it_tells_how_much_decoded_photos_take(
+    mio: Mio, clean: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIO_CACHE", str(tmp_path / "cache"))
+    save(clean, tmp_path / "photos" / "cup.png")
+    PhotoCache([tmp_path / "photos"])
+    [line] = [line for line in mio("doctor").stdout.splitlines() if line.startswith("✓ cache ")]
+    assert line.endswith("; 0.3 MB of decoded photos (photos/*.u8), which may be deleted")
 
 
 @pytest.mark.parametrize(

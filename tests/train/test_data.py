@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import CLEAN_INDEX, MIXED_INDEX, Batch, DegradedPatches, scene_of
 from mio_cli.train.loop import Trainer
 from mio_cli.train.sources import open_patches
+from tests.conftest import save
 
 CPU = torch.device("cpu")
 
@@ -103,6 +106,28 @@ def test_what_is_left_of_a_damaged_cache_is_made_anew(
     pixels.write_bytes(pixels.read_bytes()[:1000])
     assert np.array_equal(PhotoCache([photos], 32).photo(1), expected)
     assert index.read_text() == whole
+
+
+def test_decoded_photos_go_when_nobody_has_trained_on_them_for_a_month(
+    clean: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIO_CACHE", str(tmp_path / "cache"))
+    kept = tmp_path / "cache" / "photos"
+    for name in "ab":
+        save(clean[:64, :64], tmp_path / name / "1.png")
+        PhotoCache([tmp_path / name])
+    assert len(list(kept.iterdir())) == 4
+    save(clean[:32, :32], kept / "mine.png")  # whoever chose such a folder may have others there
+    past = time.time() - 32 * 86_400
+    for path in kept.iterdir():
+        os.utime(path, (past, past))
+    used = PhotoCache([tmp_path / "a"])  # as any run does that uses them again
+    save(clean[:32, :32], tmp_path / "c" / "1.png")
+    PhotoCache([tmp_path / "c"])
+    assert sorted(path.stat().st_size for path in kept.glob("*.u8")) == [32 * 32 * 3, 64 * 64 * 3]
+    assert len(list(kept.glob("*.json"))) == 2
+    assert (kept / "mine.png").exists()
+    assert np.array_equal(used.photo(0), clean[:64, :64])
 
 
 def test_haze_follows_a_depth_map_beside_the_photo(tmp_path: Path) -> None:
