@@ -104,8 +104,10 @@ def photos_below(folder: Path, skip: Iterable[Path] = ()) -> list[Path]:
         skip: subfolders that are passed over, as those of depth maps are.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or no such folder.
     """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder" if folder.exists() else f"there is no folder {folder}")
     skipped = [each for each in skip if _below(folder, each)]
 
     def is_searched(parent: Path) -> bool:

@@ -69,6 +69,8 @@ def test_a_dry_run_prints_the_schedule(mio: Mio) -> None:
         (["--recipe", "compact-M", "--data", "photos"], "-o RUN"),
         (["--resume", "nothing"], "holds no recipe"),
         (["--recipe", "compact-M", "--data", "missing", "-o", "run"], "there is no missing"),
+        (["--recipe", "compact-M", "--data", "photos/one.png", "-o", "run"], "photos/one.png is no folder"),
+        (["--recipe", "compact-M", "--data", "photos", "-o", "run", "--val", "no"], "there is no folder no"),
         (["--recipe", "compact-M", "--data", "photos", "-o", "run", "--max-time", "5"], "150m"),
         (["--recipe", "compact-M", "--profile", "huge", "--dry-run"], "choose one of: smoke"),
         (["--recipe", "compact-M", "--profile", "", "--dry-run"], "choose one of: smoke"),
