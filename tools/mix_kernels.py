@@ -31,8 +31,8 @@ from mio_cli.arch import build_model
 from mio_cli.arch.compact import CompactUNet
 from mio_cli.arch.kernels import KernelChoice, MixedConv2d
 from mio_cli.core.cookbook import load_recipe
-from mio_cli.core.errors import UsageError
-from mio_cli.core.tasks import CLASS_ORDER, Task
+from mio_cli.core.errors import MioError, UsageError
+from mio_cli.core.tasks import CLASS_ORDER, Task, parse_task
 from mio_cli.hub.folder import load_model, read_facts, save_model
 from mio_cli.hub.locate import model_folder
 from mio_cli.train.data import Batch
@@ -68,6 +68,17 @@ def convolutions(net: CompactUNet) -> Iterator[tuple[str, MixedConv2d]]:
             yield name, module
 
 
+def kernel_of(net: CompactUNet, task: Task) -> int:
+    """Which of the kernels is the task's.
+
+    Raises:
+        UsageError: none of them.
+    """
+    if task not in net.config.kernels:
+        raise UsageError(f"no kernel is of {task}", hint=f"choose from {', '.join(net.config.kernels)}")
+    return net.config.kernels.index(task)
+
+
 def alone(net: CompactUNet, task: Task) -> CompactUNet:
     """The network of one task: its kernel, if there are any, added to the common one, for good.
 
@@ -77,10 +88,7 @@ def alone(net: CompactUNet, task: Task) -> CompactUNet:
     single = of_size(net, kernels=(), constraint=task is Task.JPEG)
     if not net.config.kernels:
         return single
-    if task not in net.config.kernels:
-        raise UsageError(f"no kernel is of {task}", hint=f"choose from {', '.join(net.config.kernels)}")
-    index = net.config.kernels.index(task)
-    plain = dict(single.named_modules())
+    index, plain = kernel_of(net, task), dict(single.named_modules())
     for name, conv in convolutions(net):
         target = cast(nn.Conv2d, plain[name])
         target.weight.data = conv.weight.data + conv.more.data[index].view_as(conv.weight)
@@ -89,10 +97,13 @@ def alone(net: CompactUNet, task: Task) -> CompactUNet:
 
 
 def put(net: CompactUNet, runs: dict[Task, str]) -> None:
-    """Make the kernels of these tasks what their runs have trained."""
+    """Make the kernels of these tasks what their runs have trained.
+
+    Raises:
+        UsageError: one of the tasks has no kernel.
+    """
     for task, model in runs.items():
-        index = net.config.kernels.index(task)
-        run = cast(CompactUNet, load_model(model))
+        index, run = kernel_of(net, task), cast(CompactUNet, load_model(model))
         if net.constraint and run.constraint:
             net.constraint.load_state_dict(run.constraint.state_dict())
         trained = dict(run.named_modules())
@@ -148,6 +159,18 @@ def fit(net: CompactUNet, codes: Tensor, steps: Tensor, shares: Tensor) -> None:
     print(f"held-out codes that choose the right kernel: {right.float().mean():.1%}")
 
 
+def task_and_run(text: str) -> tuple[Task, str]:
+    """``jpeg=runs/jpeg`` in two.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    task, equals, run = text.partition("=")
+    if not equals:
+        raise UsageError(f"{text} is not TASK=RUN")
+    return parse_task(task), run
+
+
 def main() -> None:
     """Take out, or mix, fit and save."""
     parser = argparse.ArgumentParser(
@@ -160,20 +183,31 @@ def main() -> None:
     parser.add_argument("--data", type=Path, action="append", help="photos, for fitting a new choice")
     parser.add_argument("--batches", type=int, default=250)
     options = parser.parse_args()
+    if not options.alone and not options.runs:
+        parser.error("name a TASK=RUN, or --alone TASK")
     torch.manual_seed(0)
+    try:
+        make(options)
+    except MioError as error:
+        parser.error(str(error))
+
+
+def make(options: argparse.Namespace) -> None:
+    """As :func:`main`, once the arguments are read.
+
+    Raises:
+        MioError: a task has no kernel, or a model or photos cannot be read.
+    """
+    runs = dict(map(task_and_run, options.runs))
     net = cast(CompactUNet, load_model(options.start))
-    runs = {Task(task): run for task, run in (pair.split("=", 1) for pair in options.runs)}
     if options.alone:
-        try:
-            net = alone(net, options.alone)
-        except UsageError as error:
-            parser.error(str(error))
+        net = alone(net, options.alone)
     elif net.config.kernels:
         net = of_size(net, constraint=net.config.constraint or Task.JPEG in runs)
         put(net, runs)
     else:
         if not options.data:
-            parser.error("--data is needed to fit a choice")
+            raise UsageError("--data is needed to fit a choice")
         net = of_size(net, kernels=tuple(runs), constraint=Task.JPEG in runs)
         put(net, runs)
         fit(net, *seen(net, list(runs), options.data, options.batches))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from mio_cli.cli.options import Debug, Json
 from mio_cli.cli.output import console, plain, print_done, print_error, print_json
 from mio_cli.cli.tables import print_table
 from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_SOME_FAILED, MioError, UsageError
+from mio_cli.core.tasks import Task
 
 EXAMPLES = """Examples:
 
@@ -96,7 +98,7 @@ def info(
         "sides": f"multiples of {found.multiple}{square}",
         "prompts": ", ".join(found.modes) or "none",
         "weights": found.weights,
-        **({} if found.tasks is None else {"trained on": ", ".join(found.tasks) or "nothing yet"}),
+        **({} if found.tasks is None else {"trained on": _in_words(found.tasks)}),
         **found.config,
     }.items():
         table.add_row(f"[bold]{plain(key)}[/]", plain(str(value)))
@@ -208,6 +210,10 @@ def push(
     model = hub_model(repository)
     load_model_folder(folder)
     print_done("pushed", f"{folder} → {upload(folder, model)}")
+
+
+def _in_words(tasks: Sequence[Task]) -> str:
+    return "all seven tasks" if set(tasks) == set(Task) else ", ".join(tasks) or "nothing yet"
 
 
 def _setting(text: str) -> tuple[str, object]:

@@ -76,6 +76,8 @@ class CommandMethod:
                 yield mode, self._run(seen, tasks)
             except MioError as error:
                 yield mode, error
+            except (OSError, ValueError) as error:  # no space for its photo, or it took our files away
+                yield mode, PhotoError(f"{self.name}: {error}")
 
     def _run(self, seen: Pixels, tasks: Sequence[Task]) -> Attempt:
         with tempfile.TemporaryDirectory(prefix="mio-") as folder:

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from mio_cli.arch import build_model
 from mio_cli.core.errors import EXIT_NOTHING_WORKED, EXIT_USAGE, UsageError, WeightsError
+from mio_cli.core.tasks import Task
 from mio_cli.hub.describe import describe
+from mio_cli.hub.folder import save_model
 from mio_cli.hub.importer import import_checkpoint
 from mio_cli.infer.auto import TaskClassifier
 from mio_cli.infer.restorer import Restorer
@@ -47,6 +50,20 @@ def test_published_explicit_network_from_checkpoint_to_photo_and_back(
     )
     assert original.keys() == again.keys()
     assert all(torch.equal(original[key], again[key]) for key in original)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [(list(Task), "all seven tasks"), (["jpeg", "noise"], "jpeg, noise"), ([], "nothing yet"), (None, "")],
+)
+def test_info_tells_what_a_model_was_trained_on(
+    mio: Mio, tmp_path: Path, tasks: list[str] | None, words: str
+) -> None:
+    save_model(build_model("srresnet", num_feat=8, num_block=1), "srresnet", tmp_path / "run", tasks=tasks)
+    shown = mio("models", "info", tmp_path / "run").stdout
+    assert [line.split(maxsplit=2)[2].strip() for line in shown.splitlines() if "trained on" in line] == (
+        [words] if words else []
+    )
 
 
 def test_published_classifier_classifies(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_a_program_can_be_told_the_task(seen: np.ndarray, tmp_path: Path) -> Non
         ("no-such-program {in} {out}", "cannot run no-such-program: No such file or directory"),
         ("sh -c 'echo first; echo too dark >&2; exit 4' {in} {out}", "it ended with status 4: too dark"),
         ("true {in} {out}", "it wrote no file; does it write to {out}?"),
+        ("sh -c 'rm -r $(dirname {in})' {out}", "No such file"),
         ("sh -c 'head -c 300 {in} > {out}'", "out.png: damaged or incomplete PNG file"),
         (
             f"{PYTHON} -c 'import sys; from PIL import Image;"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from mio_cli.train.consistency import build_network
 from tools.mix_kernels import alone, fit, of_size, put
 
 BASE = ("model.size.widths=[48,64,96,160]", "model.size.decoder=[3,2,2]")
+ROOT = Path(__file__).parents[2]
 TINY = {"widths": (4, 6, 8, 8), "encoder": (1, 1, 1), "middle": 1, "decoder": (1, 1, 1)}
 NOISE, JPEG = (CLASS_ORDER.index(task) for task in (Task.NOISE, Task.JPEG))
 
@@ -94,6 +98,27 @@ def test_a_task_without_a_kernel_cannot_be_taken_out() -> None:
     net = build_model("compact", **TINY, kernels=("noise", "jpeg"))
     with pytest.raises(UsageError, match="no kernel is of haze; choose from noise, jpeg"):
         alone(net, Task.HAZE)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["haze=run"], "no kernel is of haze; choose from noise, jpeg"),
+        (["jpg=run"], "jpg"),
+        (["jpeg"], "jpeg is not TASK=RUN"),
+        (["jpeg=missing"], "missing"),
+    ],
+)
+def test_what_cannot_be_put_back_is_told(words: list[str], said: str, tmp_path: Path) -> None:
+    save_model(build_model("compact", **TINY, kernels=("noise", "jpeg")), "compact", tmp_path / "start")
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "mix_kernels.py", "start", *words, "-o", "mixed"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert said in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "mixed").exists()
 
 
 def test_the_constraint_comes_with_the_kernel_of_jpeg(tmp_path: Path) -> None:
