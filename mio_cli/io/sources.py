@@ -142,7 +142,7 @@ def output_path(source: Source, output: str | Path | None, *, several: bool = Fa
     elif several or _names_folder(source, output):
         target = Path(output) / _folder(source) / "".join(_name_parts(source))
     else:
-        target = Path(output)
+        target = _path(output)
     format_for(target, "PNG")
     if not source.is_stream and _same(target, source.path):
         raise UsageError(f"'{target}' is the photo itself", hint="choose another --output")
@@ -207,9 +207,7 @@ def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source
     if not argument:
         raise UsageError("a photo's name is empty", hint="leave the quotes out, or name a photo or a folder")
     if argument == "-" or (os.path.lexists(argument) and not os.path.isdir(argument)):
-        named = Path(argument)
-        # "./-" is a file of that name, of which a path would leave no more than "-".
-        return [Source(named.absolute() if named == STREAM and argument != "-" else named)]
+        return [Source(_path(argument))]
     if os.path.isdir(argument):
         others: set[str] = set()
         found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip, others)]
@@ -223,7 +221,13 @@ def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source
         if not found:
             raise UsageError(f"no photo matches '{argument}'", hint="check the pattern and the folder")
         return found
-    return [Source(Path(argument))]
+    return [Source(_path(argument))]
+
+
+def _path(word: str | Path) -> Path:
+    """The path that a word of the command line names. Of "./-", a file, it would leave no more than "-"."""
+    path = Path(word)
+    return path.absolute() if path == STREAM and str(word) != "-" else path
 
 
 def _kinds(paths: Iterable[str]) -> str:
