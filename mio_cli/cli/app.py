@@ -79,7 +79,7 @@ def main() -> None:
     try:
         app()
     except MioError as error:
-        print_error(error, debug="--debug" in sys.argv)
+        print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno in NO_SPACE:
@@ -91,7 +91,7 @@ def main() -> None:
             raise
         problem = MioError(f"{error.filename or 'cannot write'}: {error.strerror}", hint=hint)
         problem.__cause__ = error
-        print_error(problem, debug="--debug" in sys.argv)
+        print_error(problem)
         sys.exit(problem.exit_code)
 
 

@@ -38,3 +38,12 @@ def test_a_place_that_cannot_be_is_one_plain_line(
     assert "Traceback" not in done.stderr
     assert error.endswith(" → name one that exists and that you may use")
     assert "Traceback" in mio(*line, "--debug", MIO_CACHE=str(file / "cache")).stderr
+
+
+def test_only_the_option_asks_where_an_error_came_from(mio: Mio, tmp_path: Path) -> None:
+    (tmp_path / "--debug").touch()
+    for words, traced in ((["--", "--debug"], False), (["--debug", "--", "--debug"], True)):
+        done = mio("restore", "-t", "nothing", *words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "error: unknown task 'nothing'" in done.stderr
+        assert ("Traceback" in done.stderr) == traced
