@@ -53,7 +53,8 @@ def find_photos(
     Folders are searched to any depth and in natural order (2 before 10). Hidden files, files that are no
     photos, outputs of ours (``*.restored.*``) and links to folders are passed over there. A pattern
     that the shell left alone is expanded here, unless a file really has that name. One that it expanded
-    names our outputs, too: they are passed over if the photo that they were made from is named as well.
+    names our outputs, too: they are passed over if the photo that they were made from is named as well, and
+    before/after pictures if any photo is.
     A file that is missing comes back as a source: reading it tells the user.
 
     Args:
@@ -266,14 +267,15 @@ def _is_ours(path: Path) -> bool:
 
 
 def _earlier_results(named: Mapping[str, Source]) -> list[str]:
-    """The keys of outputs of ours whose photo is among those named."""
+    """The keys of outputs of ours named with their photo, and of before/after pictures named with any."""
     photos = [source.path for source in named.values() if not _is_ours(source.path)]
     made_from = {*photos, *(path.with_suffix("") for path in photos)}
-    return [
-        key
-        for key, source in named.items()
-        if _is_ours(source.path) and source.path.with_suffix("").with_suffix("") in made_from
-    ]
+
+    def is_earlier(path: Path) -> bool:
+        sheet = path.stem.endswith(_COMPARISON) and bool(photos)
+        return sheet or (_is_ours(path) and path.with_suffix("").with_suffix("") in made_from)
+
+    return [key for key, source in named.items() if is_earlier(source.path)]
 
 
 def _expand(pattern: str, skip: Path | None, unread: set[str]) -> Iterator[Source]:
