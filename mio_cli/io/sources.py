@@ -178,6 +178,11 @@ def output_paths(
         UsageError: two photos would get the same output, or an output is one of the photos.
     """
     several = len(sources) > 1
+    if several and output and format_of_suffix(Path(output).suffix) and not _is_folder(output):
+        raise UsageError(
+            f"{len(sources)} photos do not go into one file, '{output}'",
+            hint=f"name a folder, if need be '{output}/'",
+        )
     targets = [output_path(source, output, several=several) for source in sources]
     inputs = {_file(source.path) for source in sources if not source.is_stream}
     writers: dict[str, Source] = {}
@@ -338,9 +343,11 @@ def _common_folder(folders: set[Path]) -> Path | None:
 
 def _names_folder(source: Source, output: str | Path) -> bool:
     """Whether ``output`` is a folder: it is one, says so, or a searched folder goes to no photo's name."""
-    if str(output).endswith(("/", os.sep)) or os.path.isdir(output):
-        return True
-    return source.root is not None and format_of_suffix(Path(output).suffix) is None
+    return _is_folder(output) or (source.root is not None and format_of_suffix(Path(output).suffix) is None)
+
+
+def _is_folder(output: str | Path) -> bool:
+    return str(output).endswith(("/", os.sep)) or os.path.isdir(output)
 
 
 def _folder(source: Source) -> Path:

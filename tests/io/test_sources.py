@@ -172,6 +172,15 @@ def test_output_of_one_photo(
         assert output_path(Source(Path(source)), Path(output), **options) == Path(expected)
 
 
+def test_several_photos_do_not_go_into_one_file(album: Path) -> None:
+    """Nor into a folder that is called like a photo, unless it is there or meant."""
+    with pytest.raises(UsageError, match=r"5 photos .* one file, 'all\.jpg'; .*/"):
+        output_paths(find_photos(["album"]), "all.jpg")
+    (album / "2024.jpg").mkdir()
+    for folder in ("all.jpg/", "2024.jpg", "all", "v1.2"):
+        assert output_paths(find_photos(["album"]), folder)[-1] == Path(folder, "img10.jpg")
+
+
 def test_suffix_of_photos_without_one_comes_from_their_bytes(album: Path, photo: np.ndarray) -> None:
     for name, file_format in (("v1.2 final", "TIFF"), ("x.jpg!large", "WEBP")):
         Image.fromarray(photo).save(name, file_format)
