@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from mio_cli.cli import classify, data, demo, doctor, models, recipes, restore, train
 from mio_cli.cli import eval as eval_command
 from mio_cli.cli.output import error_console, print_error
-from mio_cli.core.errors import EXIT_INTERRUPTED, NO_SPACE, MioError
+from mio_cli.core.errors import EXIT_INTERRUPTED, NO_SPACE, MioError, UsageError
 
 
 class _Mio(TyperGroup):
@@ -25,6 +25,12 @@ class _Mio(TyperGroup):
         except KeyboardInterrupt:
             error_console.print("interrupted; finished files are whole, and nothing half-done is left")
             raise typer.Exit(EXIT_INTERRUPTED) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # noqa: ANN401
+        """The command that is meant; of a photo in its place, what is."""
+        if args[0] not in self.commands and os.path.exists(args[0]) and not ctx.resilient_parsing:
+            raise UsageError(f"'{args[0]}' is no command", hint=f"mio restore {args[0]}")
+        return super().resolve_command(ctx, args)
 
 
 app = typer.Typer(
@@ -79,7 +85,7 @@ def main() -> None:
     try:
         app()
     except MioError as error:
-        print_error(error, debug="--debug" in sys.argv)
+        print_error(error)
         sys.exit(error.exit_code)
     except OSError as error:
         if error.errno in NO_SPACE:
@@ -91,7 +97,7 @@ def main() -> None:
             raise
         problem = MioError(f"{error.filename or 'cannot write'}: {error.strerror}", hint=hint)
         problem.__cause__ = error
-        print_error(problem, debug="--debug" in sys.argv)
+        print_error(problem)
         sys.exit(problem.exit_code)
 
 

@@ -47,7 +47,7 @@ def classify(
                     if as_json:
                         print_json({"input": str(source.path), "probabilities": None, "error": str(error)})
                     else:
-                        print_error(error, debug=debug)
+                        print_error(error)
                 else:
                     rows[str(source.path)] = shares
                     if as_json:

@@ -60,7 +60,7 @@ def make_testset(
     from mio_cli.evaluate.make import Plan
 
     plan = Plan(("in-dis", "out-dis") if group == "all" else (group,), seed, form)
-    _make(photos, output, plan, debug=debug)
+    _make(photos, output, plan)
 
 
 @app.command("make-pairs", epilog=EXAMPLES)
@@ -74,10 +74,10 @@ def make_pairs(
     from mio_cli.evaluate.layout import PAIRS
     from mio_cli.evaluate.make import Plan
 
-    _make(photos, output, Plan(("in-dis",), seed, form, PAIRS), debug=debug)
+    _make(photos, output, Plan(("in-dis",), seed, form, PAIRS))
 
 
-def _make(photos: Path, output: Path, plan: Plan, *, debug: bool) -> None:
+def _make(photos: Path, output: Path, plan: Plan) -> None:
     """Degrade with a bar, list what failed, and leave with the exit code that says so."""
     from mio_cli.evaluate.make import MANIFEST, make_degraded
 
@@ -87,7 +87,7 @@ def _make(photos: Path, output: Path, plan: Plan, *, debug: bool) -> None:
             photos, output, plan, lambda done, total: progress.update(bar, completed=done, total=total)
         )
     for error in made.failures:
-        print_error(error, debug=debug)
+        print_error(error)
     print_done("made", f"{len(made.rows)} files → {output} (parameters and checksums: {MANIFEST})")
     if made.failures:
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -217,7 +217,7 @@ def evaluate(
     evaluation = prepare(made, metrics, classifier, output, device)
     outcomes = _run(evaluation, sets, makers, as_json=as_json)
     _report(outcomes, evaluation, photos, output, paper=paper, form="json" if as_json else format)
-    _finish(outcomes, debug=debug)
+    _finish(outcomes)
 
 
 def _note_untrained(made: Sequence[Method], sets: Sequence[EvalSet]) -> None:
@@ -314,7 +314,7 @@ def _report(
         print_note(f"without true photos there is no {names}; add --gt, or choose --metric niqe or musiq")
 
 
-def _finish(outcomes: Sequence[Outcome], *, debug: bool) -> None:
+def _finish(outcomes: Sequence[Outcome]) -> None:
     """List what failed, and leave with the exit code that says so."""
     failures = [failure for outcome in outcomes for failure in outcome.failures]
     if not failures:
@@ -322,7 +322,7 @@ def _finish(outcomes: Sequence[Outcome], *, debug: bool) -> None:
     for failure in failures:
         photo = f"{failure.group} {failure.set} {failure.photo}"
         what = f"{photo}, {failure.method} {failure.mode}" if failure.method else photo
-        print_error(PhotoError(f"{what}: {failure.error}"), debug=debug)
+        print_error(PhotoError(f"{what}: {failure.error}"))
     good = sum(bool(outcome.results) for outcome in outcomes)
     error_console.print(f"{good} of {len(outcomes)} photos evaluated; failures: {len(failures)}")
     worked = any(result.method != "degraded" for outcome in outcomes for result in outcome.results)

@@ -146,7 +146,7 @@ def verify(
         if as_json:
             print_json({"name": each, "good": error is None, "error": None if error is None else str(error)})
         elif error:
-            print_error(error, debug=debug)
+            print_error(error)
         else:
             print_done("good", each)
     if failed:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mio_cli.cli.completion import complete_classifier, complete_restorer
+from mio_cli.cli.output import trace_errors
 
 MACHINE, FILES = "Model and machine", "Files"
 """Headings of groups of options in the help."""
@@ -16,7 +17,8 @@ Paths = Annotated[
     list[str], typer.Argument(metavar="PATH", help="Photos, folders (with all below them) or globs.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line instead of text.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=trace_errors, help="Show where an error came from.")]
+"""Heard as soon as it is read; commands need not look at it."""
 Device = Annotated[
     str | None,
     typer.Option(

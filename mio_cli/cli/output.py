@@ -39,9 +39,19 @@ def plain(text: str) -> str:
     return escape(visible(text))
 
 
-def print_error(error: MioError, *, debug: bool = False) -> None:
-    """One line on stderr: what went wrong and what to do; with ``debug`` also where."""
-    if debug:
+_traced = False
+
+
+def trace_errors(wanted: bool) -> bool:
+    """Whether errors are shown with where they came from: what ``--debug`` asks of any command."""
+    global _traced
+    _traced = wanted
+    return wanted
+
+
+def print_error(error: MioError) -> None:
+    """One line on stderr: what went wrong and what to do; see also :func:`trace_errors`."""
+    if _traced:
         traceback.print_exception(error)
     remedy = f" [dim]→ {plain(error.hint)}[/]" if error.hint else ""
     error_console.print(f"[red]error:[/] {plain(error.message)}{remedy}")

@@ -145,12 +145,12 @@ def restore(
     restorer = Restorer(model, device=device, tile=tile, ensemble=ensemble, note=print_note)
     if strange := restorer.untrained([task for prompt in request.prompts for task in prompt]):
         print_note(f"{restorer.model} was not trained on {', '.join(strange)}")
-    outcomes = _restore_all(sources, restorer, options, as_json=as_json, debug=debug)
+    outcomes = _restore_all(sources, restorer, options, as_json=as_json)
     raise typer.Exit(exit_code(outcomes))
 
 
 def _restore_all(
-    sources: Sequence[Source], restorer: Restorer, options: Options, *, as_json: bool, debug: bool
+    sources: Sequence[Source], restorer: Restorer, options: Options, *, as_json: bool
 ) -> list[Outcome]:
     """Restore, and tell of each file when it is done and of all in the end."""
     from mio_cli.infer.batch import restore_files
@@ -172,7 +172,7 @@ def _restore_all(
                 if as_json:
                     print_json(outcome_record(outcome))
                 elif outcome.error:
-                    print_error(outcome.error, debug=debug)
+                    print_error(outcome.error)
                 else:
                     report.print(outcome_line(outcome))
     failed = sum(outcome.error is not None for outcome in outcomes)

@@ -35,11 +35,16 @@ photo. A network that takes no prompt has the mode ``plain`` instead."""
 
 @dataclass(frozen=True)
 class Attempt:
-    """A restored photo, what was done to it in words, and what that cost."""
+    """A restored photo, what was done to it in words, and what that cost.
+
+    Attributes:
+        left_alone: nothing was done, because there was nothing to restore.
+    """
 
     photo: Pixels
     done: str
     cost: Cost
+    left_alone: bool = False
 
 
 class Method(Protocol):
@@ -157,7 +162,7 @@ class ModelMethod:
 
     def _attempt(self, seen: Pixels, plan: Plan) -> Attempt | MioError:
         if plan[0].mode == "none":
-            return Attempt(seen, in_words(plan), Cost())
+            return Attempt(seen, in_words(plan), Cost(), left_alone=True)
         try:
             with metered(self.restorer.engine.device) as cost:
                 run = None if self.form == "real" else self._run_as_published

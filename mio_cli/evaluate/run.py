@@ -116,10 +116,11 @@ class Evaluation:
         of, key = outcome.set, key_of(photo, DEGRADED, self.classifier_digest)
         names = of.group, of.name, of.task and of.task.value, outcome.sample.name
         if old := self.store.find(key, self._measurable(outcome)):
-            return Result(*names, DEGRADED, "", old.metrics, old.megapixels, old.recognised)
+            return Result(*names, DEGRADED, "", old.metrics, old.megapixels, old.recognised, left_alone=True)
         likeliest = max(heard(), key=heard().__getitem__)
         megapixels = seen.shape[0] * seen.shape[1] / 1e6
-        result = Result(*names, DEGRADED, "", self._measure(seen, outcome.truth), megapixels, likeliest)
+        metrics = self._measure(seen, outcome.truth)
+        result = Result(*names, DEGRADED, "", metrics, megapixels, likeliest, left_alone=True)
         self.store.add(key, result)
         return result
 
@@ -137,8 +138,11 @@ class Evaluation:
             )
             return None
         outcome.photos[method.name, mode] = attempt.photo
-        facts = {"metrics": metrics, "done": attempt.done, **dataclasses.asdict(attempt.cost)}
-        return dataclasses.replace(before, method=method.name, mode=mode, **facts)
+        return dataclasses.replace(
+            before, method=method.name, mode=mode, metrics=metrics,
+            done=attempt.done, left_alone=attempt.left_alone,
+            seconds=attempt.cost.seconds, peak=attempt.cost.peak,
+        )  # fmt: skip
 
     @staticmethod
     def _renamed(old: Result, before: Result, method: Method) -> Result:

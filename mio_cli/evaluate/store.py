@@ -25,6 +25,7 @@ class Result:
         metrics: by name; those that need a true photo are missing where there is none.
         megapixels, seconds, peak: size, time and bytes (see :mod:`mio_cli.evaluate.cost`).
         recognised: what the classifier took the photo for.
+        left_alone: nothing was done to the photo.
         done: what was done, in words.
     """
 
@@ -37,6 +38,7 @@ class Result:
     metrics: dict[str, float]
     megapixels: float
     recognised: str
+    left_alone: bool
     done: str = ""
     seconds: float = 0.0
     peak: int | None = None

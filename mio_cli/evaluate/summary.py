@@ -65,5 +65,5 @@ class Summary:
         for result in self.results:
             if result.group == CLEAN and result.mode == AUTO:
                 alone, seen = counts.get(result.method, (0, 0))
-                counts[result.method] = alone + (result.seconds == 0), seen + 1
+                counts[result.method] = alone + result.left_alone, seen + 1
         return counts

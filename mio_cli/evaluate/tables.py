@@ -118,7 +118,7 @@ def cost_table(summary: Summary) -> Table | None:
     """Seconds for each megapixel and the largest memory of each method, over what was run."""
     rows = []
     for name in dict.fromkeys(name for name, _ in summary.methods if name != DEGRADED):
-        run = [result for result in summary.results if result.method == name and result.seconds]
+        run = [result for result in summary.results if result.method == name and not result.left_alone]
         if run:
             pace = fmean(result.seconds / result.megapixels for result in run)
             peaks = [result.peak for result in run if result.peak]

@@ -149,13 +149,13 @@ def decide(
             if it can tell; asked if the photo would else be taken for dark. The classifier takes scenes that
             are dark by nature for dark photos, too.
         camera_blur: what the network sees of a lens's or a movement's blur, if it can tell.
-        known: tasks that the network can be told. A photo that needs another one is left alone too: told
-            of a degradation that is not there, a network does harm.
+        known: tasks that the network can be told and was trained on. A photo that needs another one is left
+            alone too: told of a degradation that is not there, a network does harm.
         told: whether the network can be told tasks at all. If not, it has nothing to do in a second pass.
     """
     if probabilities.get(CLEAN) == 1:  # of two levels, in whose spectrum a lens is soon seen
         return (Decision("none", probabilities=probabilities),)
-    blur = camera_blur()
+    blur = camera_blur() if Task.BLUR in known else None
     if blur and blur.sure >= BLURRED_BY_CAMERA:
         return (Decision("explicit", {Task.BLUR: 1.0}, probabilities, why=blur.words),)
     haziness = cache(haziness)  # it looks at the whole photo

@@ -188,10 +188,11 @@ class Restorer:
 
     def decide(self, photo: Pixels, probabilities: Mapping[str, float]) -> Plan:
         """What auto does with a photo of which the classifier says this."""
+        strange = self.untrained(self.engine.known_tasks)
         return decide(
             probabilities,
             adaptive=not self.engine.needs_task,
-            known=self.engine.known_tasks,
+            known=[task for task in self.engine.known_tasks if task not in strange],
             told=self.engine.takes_task,
             haziness=partial(self.engine.haziness, photo),
             darkening=partial(self.engine.darkening, photo),

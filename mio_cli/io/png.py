@@ -13,13 +13,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from mio_cli.io.colour import SRGB_TO_XYZ
 from mio_cli.io.formats import Codes
+from mio_cli.io.profiles import primaries_to_xyz, stated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 UNNAMED = 2, 2
 """What :func:`named_colours` says of a file that names none."""
 
-GREY_TYPES = (0, 4)
+_GREY_TYPES = (0, 4)
 """Colour types of grey pixels, as the 26th byte of a file tells them."""
 
 _COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -109,15 +111,21 @@ def named_colours(data: bytes) -> tuple[int, int]:
     return UNNAMED
 
 
-def stated_gamma(image: Image.Image) -> float | None:
-    """The exponent of a power law that a PNG file says its values are, if that is clearly not sRGB.
+def stated_profile(image: Image.Image, data: bytes) -> bytes | None:
+    """The profile of the primaries and of the power law that a PNG file says it has, if clearly not sRGB.
 
     What says more (a profile, or that the file is sRGB) counts instead, and what cannot be is not believed.
     """
-    value = image.info.get("gamma", 0.0)
-    if "icc_profile" in image.info or "srgb" in image.info or not _LEAST_GAMMA <= value <= _GREATEST_GAMMA:
+    if "icc_profile" in image.info or "srgb" in image.info:
         return None
-    return None if abs(value - _SRGB_GAMMA) < _CLEARLY else 1 / value
+    gamma, named = image.info.get("gamma", 0.0), image.info.get("chromaticity")
+    to_xyz = primaries_to_xyz(named) if named else None
+    if to_xyz is not None and np.abs(to_xyz - SRGB_TO_XYZ).max() < _CLEARLY:
+        to_xyz = None
+    exponent = 1 / gamma if _LEAST_GAMMA <= gamma <= _GREATEST_GAMMA else None
+    if to_xyz is None and abs(gamma - _SRGB_GAMMA) < _CLEARLY:
+        exponent = None
+    return stated(to_xyz, exponent, grey=data[25] in _GREY_TYPES)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -3,41 +3,86 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
 
 from mio_cli.io.colour import SRGB_TO_XYZ
 
+_Matrix = npt.NDArray[np.float64]
+
 _WHITE = (0.9642, 1.0, 0.8249)  # D50, as all profiles have it
-_SRGB = dict(zip((b"r", b"g", b"b"), SRGB_TO_XYZ.T.tolist(), strict=True))
-_DISPLAY_P3 = {
-    b"r": (0.51512, 0.24120, -0.00105),
-    b"g": (0.29198, 0.69225, 0.04189),
-    b"b": (0.15710, 0.06657, 0.78407),
-}
-"""Red, green and blue in XYZ under D50, as Apple publishes them."""
+_CONES = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+"""XYZ to what the eye adapts to a white (Bradford; ICC.1:2022, annex E)."""
+
+_DISPLAY_P3 = np.array(
+    [[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]]
+)
+"""Linear light to XYZ under D50, as Apple publishes it."""
+
+_LEAST = 0.01
 
 
 @lru_cache
 def display_p3() -> bytes:
     """The profile of Display P3: its primaries, and the curve of sRGB."""
-    values = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-    curve = b"para" + bytes(4) + struct.pack(">HH5i", 3, 0, *map(_fixed, values))
-    return _profile("Display P3", _of_colours(_DISPLAY_P3, curve))
+    return _profile("Display P3", _of_colours(_DISPLAY_P3, _srgb_curve()))
 
 
-@lru_cache
-def power_law(exponent: float, *, grey: bool) -> bytes:
-    """The profile of pixels whose light is their value to a power: grey, or with the primaries of sRGB."""
-    curve = b"para" + bytes(4) + struct.pack(">HHi", 0, 0, _fixed(exponent))
-    name = f"Gamma {exponent:.2f}"
-    return _profile(name, {b"kTRC": curve}, b"GRAY") if grey else _profile(name, _of_colours(_SRGB, curve))
+def stated(to_xyz: _Matrix | None, exponent: float | None, *, grey: bool) -> bytes | None:
+    """The profile of pixels whose light is their value to a power; None if all is as in sRGB.
+
+    Args:
+        to_xyz: see :func:`primaries_to_xyz`; None for those of sRGB. Grey has none.
+        exponent: None for the curve of sRGB.
+    """
+    if exponent is None and (grey or to_xyz is None):
+        return None
+    curve = _srgb_curve() if exponent is None else _parametric(0, exponent)
+    name = "sRGB curve" if exponent is None else f"Gamma {exponent:.2f}"
+    if grey:
+        return _profile(name, {b"kTRC": curve}, b"GRAY")
+    return _profile(name, _of_colours(SRGB_TO_XYZ if to_xyz is None else to_xyz, curve))
 
 
-def _of_colours(primaries: Mapping[bytes, Iterable[float]], curve: bytes) -> dict[bytes, bytes]:
+def primaries_to_xyz(chromaticities: Sequence[float]) -> _Matrix | None:
+    """3×3, linear light to XYZ under D50.
+
+    Args:
+        chromaticities: x and y of white, red, green and blue.
+
+    Returns:
+        None if no colours can be so.
+    """
+    xy = np.reshape(chromaticities, (4, 2))
+    white, *lights = np.column_stack([xy, 1 - xy.sum(axis=1)])
+    colours = np.stack(lights, axis=1)
+    if colours.min() < -_LEAST or white[1] < _LEAST or abs(np.linalg.det(colours)) < _LEAST:
+        return None
+    shares = np.linalg.solve(colours, white / white[1])
+    cones = _CONES @ white / white[1]
+    if min(shares.min(), cones.min()) < _LEAST:
+        return None
+    adapted = np.linalg.inv(_CONES) @ np.diag(_CONES @ _WHITE / cones) @ _CONES
+    return np.asarray(adapted @ (colours * shares))
+
+
+def _srgb_curve() -> bytes:
+    return _parametric(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+
+
+def _parametric(kind: int, *values: float) -> bytes:
+    return b"para" + bytes(4) + struct.pack(f">HH{len(values)}i", kind, 0, *map(_fixed, values))
+
+
+def _of_colours(to_xyz: _Matrix, curve: bytes) -> dict[bytes, bytes]:
     """The tags of colours: primaries, and the curve that all three channels have."""
-    curves = {channel + b"TRC": curve for channel in primaries}
-    return curves | {channel + b"XYZ": _xyz(values) for channel, values in primaries.items()}
+    tags: dict[bytes, bytes] = {}
+    for channel, values in zip((b"r", b"g", b"b"), to_xyz.T.tolist(), strict=True):
+        tags |= {channel + b"XYZ": _xyz(values), channel + b"TRC": curve}
+    return tags
 
 
 def _profile(name: str, tags: dict[bytes, bytes], space: bytes = b"RGB ") -> bytes:

@@ -19,7 +19,7 @@ from mio_cli.io.deep import decode_avif, decode_heif
 from mio_cli.io.formats import READABLE, Codes, UnsupportedError, sniff, title_of
 from mio_cli.io.metadata import metadata_of
 from mio_cli.io.pillow import enable_heif, pillow_at_ease
-from mio_cli.io.profiles import display_p3, power_law
+from mio_cli.io.profiles import display_p3
 from mio_cli.io.tiff import (
     DeepTiff,
     count_pages,
@@ -209,8 +209,8 @@ def _picture(image: ImageFile.ImageFile, data: bytes, file_format: str) -> Pictu
     boxes = isobmff.primary_properties(data) if file_format in ("AVIF", "HEIF") else {}
     named = png.named_colours(data) if file_format == "PNG" else isobmff.named_colours(boxes)
     icc = metadata.icc or _implied_profile(*named)
-    if file_format == "PNG" and named == png.UNNAMED and (exponent := png.stated_gamma(image)):
-        icc = power_law(exponent, grey=data[25] in png.GREY_TYPES)
+    if file_format == "PNG" and named == png.UNNAMED:
+        icc = icc or png.stated_profile(image, data)
     tables = _jpeg_tables(image) if file_format == "JPEG" else ()
     bits = _bits(image, data, file_format, boxes)
     if bits > 8:

@@ -53,7 +53,8 @@ def find_photos(
     Folders are searched to any depth and in natural order (2 before 10). Hidden files, files that are no
     photos, outputs of ours (``*.restored.*``) and links to folders are passed over there. A pattern
     that the shell left alone is expanded here, unless a file really has that name. One that it expanded
-    names our outputs, too: they are passed over if the photo that they were made from is named as well.
+    names our outputs, too: they are passed over if the photo that they were made from is named as well, and
+    before/after pictures if any photo is.
     A file that is missing comes back as a source: reading it tells the user.
 
     Args:
@@ -144,7 +145,7 @@ def output_path(source: Source, output: str | Path | None, *, several: bool = Fa
     elif several or _names_folder(source, output):
         target = Path(output) / _folder(source) / "".join(_name_parts(source))
     else:
-        target = Path(output)
+        target = _path(output)
     format_for(target, "PNG")
     if not source.is_stream and _same(target, source.path):
         raise UsageError(f"'{target}' is the photo itself", hint="choose another --output")
@@ -179,6 +180,11 @@ def output_paths(
         UsageError: two photos would get the same output, or an output is one of the photos.
     """
     several = len(sources) > 1
+    if several and output and format_of_suffix(Path(output).suffix) and not _is_folder(output):
+        raise UsageError(
+            f"{len(sources)} photos do not go into one file, '{output}'",
+            hint=f"name a folder, if need be '{output}/'",
+        )
     targets = [output_path(source, output, several=several) for source in sources]
     inputs = {_file(source.path) for source in sources if not source.is_stream}
     writers: dict[str, Source] = {}
@@ -209,9 +215,7 @@ def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source
     if not argument:
         raise UsageError("a photo's name is empty", hint="leave the quotes out, or name a photo or a folder")
     if argument == "-" or (os.path.lexists(argument) and not os.path.isdir(argument)):
-        named = Path(argument)
-        # "./-" is a file of that name, of which a path would leave no more than "-".
-        return [Source(named.absolute() if named == STREAM and argument != "-" else named)]
+        return [Source(_path(argument))]
     if os.path.isdir(argument):
         others: set[str] = set()
         found = [Source(path, Path(argument)) for path in _walk(Path(argument), skip, others)]
@@ -225,7 +229,13 @@ def _named_by(argument: str, skip: Path | None, unread: set[str]) -> list[Source
         if not found:
             raise UsageError(f"no photo matches '{argument}'", hint="check the pattern and the folder")
         return found
-    return [Source(Path(argument))]
+    return [Source(_path(argument))]
+
+
+def _path(word: str | Path) -> Path:
+    """The path that a word of the command line names. Of "./-", a file, it would leave no more than "-"."""
+    path = Path(word)
+    return path.absolute() if path == STREAM and str(word) != "-" else path
 
 
 def _kinds(paths: Iterable[str]) -> str:
@@ -264,14 +274,15 @@ def _is_ours(path: Path) -> bool:
 
 
 def _earlier_results(named: Mapping[str, Source]) -> list[str]:
-    """The keys of outputs of ours whose photo is among those named."""
+    """The keys of outputs of ours named with their photo, and of before/after pictures named with any."""
     photos = [source.path for source in named.values() if not _is_ours(source.path)]
     made_from = {*photos, *(path.with_suffix("") for path in photos)}
-    return [
-        key
-        for key, source in named.items()
-        if _is_ours(source.path) and source.path.with_suffix("").with_suffix("") in made_from
-    ]
+
+    def is_earlier(path: Path) -> bool:
+        sheet = path.stem.endswith(_COMPARISON) and bool(photos)
+        return sheet or (_is_ours(path) and path.with_suffix("").with_suffix("") in made_from)
+
+    return [key for key, source in named.items() if is_earlier(source.path)]
 
 
 def _expand(pattern: str, skip: Path | None, unread: set[str]) -> Iterator[Source]:
@@ -334,9 +345,11 @@ def _common_folder(folders: set[Path]) -> Path | None:
 
 def _names_folder(source: Source, output: str | Path) -> bool:
     """Whether ``output`` is a folder: it is one, says so, or a searched folder goes to no photo's name."""
-    if str(output).endswith(("/", os.sep)) or os.path.isdir(output):
-        return True
-    return source.root is not None and format_of_suffix(Path(output).suffix) is None
+    return _is_folder(output) or (source.root is not None and format_of_suffix(Path(output).suffix) is None)
+
+
+def _is_folder(output: str | Path) -> bool:
+    return str(output).endswith(("/", os.sep)) or os.path.isdir(output)
 
 
 def _folder(source: Source) -> Path:

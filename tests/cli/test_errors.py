@@ -38,3 +38,20 @@ def test_a_place_that_cannot_be_is_one_plain_line(
     assert "Traceback" not in done.stderr
     assert error.endswith(" → name one that exists and that you may use")
     assert "Traceback" in mio(*line, "--debug", MIO_CACHE=str(file / "cache")).stderr
+
+
+def test_a_photo_in_the_place_of_a_command_is_no_riddle(mio: Mio, clean: np.ndarray, tmp_path: Path) -> None:
+    save(clean[:16, :16], tmp_path / "photo.png")
+    done = mio("photo.png", "-t", "noise", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "error: 'photo.png' is no command → mio restore photo.png\n"
+    assert "No such command 'fotos'" in mio("fotos", cwd=tmp_path).stderr
+
+
+def test_only_the_option_asks_where_an_error_came_from(mio: Mio, tmp_path: Path) -> None:
+    (tmp_path / "--debug").touch()
+    for words, traced in ((["--", "--debug"], False), (["--debug", "--", "--debug"], True)):
+        done = mio("restore", "-t", "nothing", *words, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "error: unknown task 'nothing'" in done.stderr
+        assert ("Traceback" in done.stderr) == traced

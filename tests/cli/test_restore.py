@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -270,6 +271,25 @@ def test_the_blur_of_a_camera_is_named(mio: Mio, kernel: torch.Tensor, words: st
     told = json.loads(mio("restore", photo, "--json").stdout)
     assert re.fullmatch(words, told["why"])
     assert told["passes"][0]["why"] == told["why"]
+
+
+def test_auto_uses_what_the_model_was_trained_on_only(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
+    save(noisy, tmp_path / "noisy.png")
+    sharp = skimage.data.astronaut().astype(np.float32)
+    blurred = cv2.filter2D(sharp, -1, disc(torch.tensor([[3.0]]))[0].numpy()).round().clip(0, 255)
+    save(blurred.astype(np.uint8), tmp_path / "blurred.png")
+    known = {}
+    for task in ("rain", "noise", "blur"):
+        shutil.copytree(registered()["mio-small"].folder, tmp_path / task)
+        config = tmp_path / task / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"tasks": [task]}))
+        done = mio(
+            "restore", "noisy.png", "blurred.png", "--json", "--model", task, "-o", "out", cwd=tmp_path
+        )
+        known[task] = [json.loads(line)["tasks"] for line in done.stdout.splitlines()]
+    assert known == {"rain": [{}, {}], "noise": [{"noise": 1.0}, {}], "blur": [{}, {"blur": 1.0}]}
+    done = mio("restore", "noisy.png", "--model", "rain", "-o", "out/", cwd=tmp_path)
+    assert "noisy.png: noise, which this model does not know: left alone (or name the task)" in done.stdout
 
 
 def test_auto_leaves_pictures_of_two_levels_alone(mio: Mio, tmp_path: Path) -> None:

@@ -93,11 +93,15 @@ def test_a_photo_from_a_pipe_keeps_its_format_in_a_folder(folder: Path, noisy: n
     assert (folder / "out" / "stdin.jpg").read_bytes().startswith(b"\xff\xd8\xff")
 
 
-def test_a_file_may_be_called_like_standard_input(folder: Path) -> None:
-    (folder / "noisy.png").rename(folder / "-")
+def test_a_file_may_be_called_like_standard_input_and_output(folder: Path) -> None:
+    done = shell(folder, "restore noisy.png -o ./- --model model -t noise --json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["output"] == str(folder / "-")
     done = shell(folder, "restore ./- --model model -t noise </dev/null")
     assert done.returncode == 0, done.stderr
     assert (folder / "-.restored.png").is_file()
+    (folder / "-").unlink()
+    assert "/-: no such file" in shell(folder, "restore ./- --model model -t noise <noisy.png").stderr
 
 
 @pytest.mark.parametrize("encoding", ["utf-8:strict", "utf-8:surrogateescape", "ascii", "latin-1"])

@@ -34,7 +34,7 @@ def outcome(clean: np.ndarray, noisy: np.ndarray) -> Outcome:
         ("net", "x"): truth / 2,
     }
     results = [
-        Result("in-dis", "noise", "noise", "a photo", method, mode, {"psnr": 20.5}, 0.02, "noise")
+        Result("in-dis", "noise", "noise", "a photo", method, mode, {"psnr": 20.5}, 0.02, "noise", False)
         for method, mode in photos
     ]
     return Outcome(EvalSet("noise", "in-dis", (Task.NOISE,), (sample,)), sample, results, [], photos, truth)

@@ -24,7 +24,9 @@ PSNR = BUILT_IN["psnr"]
 def result(of: str, photo: str, method: str, psnr: float, mode: str = "", seconds: float = 0.0) -> Result:
     """A result of a photo of two megapixels."""
     heard = "rain" if photo == "a" else "haze"
-    return Result("in-dis", of, of, photo, method, mode, {"psnr": psnr}, 2.0, heard, "", seconds, 10**9)
+    return Result(
+        "in-dis", of, of, photo, method, mode, {"psnr": psnr}, 2.0, heard, False, "", seconds, 10**9
+    )
 
 
 ONE = [
@@ -74,7 +76,7 @@ def test_the_papers_rows_stand_below() -> None:
 
 def test_the_papers_rows_of_unknown_degradations() -> None:
     blind = [
-        Result("unknown", of, None, "a", method, mode, {"psnr": 18.0}, 1.0, "blur")
+        Result("unknown", of, None, "a", method, mode, {"psnr": 18.0}, 1.0, "blur", False)
         for of in ("Mild", "Toled")
         for method, mode in ((DEGRADED, ""), ("net", "adaptive"))
     ]

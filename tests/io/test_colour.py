@@ -205,6 +205,60 @@ def test_a_png_of_the_usual_gamma_is_srgb(photo: np.ndarray) -> None:
         assert picture.icc is None
 
 
+D65 = (0.3127, 0.3290)
+CHROMATICITIES = {
+    "Display P3": (*D65, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06),
+    "Adobe RGB": (*D65, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06),
+    "ProPhoto": (0.3457, 0.3585, 0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001),
+}
+
+
+def chromaticities(*values: float) -> bytes:
+    """The content of a chunk cHRM: x and y of white, red, green and blue."""
+    return struct.pack(">8I", *(round(value * 100_000) for value in values))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize(
+    ("name", "gamma"), [("Display P3", None), ("Adobe RGB", 256 / 563), ("ProPhoto", 1 / 1.8)]
+)
+def test_a_png_that_states_its_primaries_keeps_its_look(
+    photo: np.ndarray, deep_photo: np.ndarray, bits: int, name: str, gamma: float | None
+) -> None:
+    """Viewers heed the chunk cHRM where there is no profile; without gAMA the curve is that of sRGB."""
+    codes = deep_photo if bits == 16 else photo
+    stated = png16(codes) if bits == 16 else encode(Image.fromarray(codes), "PNG")
+    if gamma:
+        stated = with_chunk(stated, b"gAMA", struct.pack(">I", round(gamma * 100_000)))
+    picture = read_picture(with_chunk(stated, b"cHRM", chromaticities(*CHROMATICITIES[name])))
+    profiled = read_picture(with_chunk(stated, b"iCCP", b"p\0\0" + zlib.compress(WIDE[name])))
+    assert np.abs(picture.rgb - profiled.rgb).max() < 3e-3
+    assert np.abs(picture.rgb - codes / np.iinfo(codes.dtype).max).max() > 0.03
+    written = encode_picture(picture)
+    assert np.abs(read_picture(written).rgb - picture.rgb).max() < 1e-4
+    seen = little_cms(Image.open(BytesIO(encode_picture(picture, "JPEG", quality=100))), picture.icc or b"")
+    assert np.abs(seen - picture.rgb * 255).mean() < 1, "other programs see it so, too"
+
+
+def test_primaries_that_are_usual_or_cannot_be_are_not_heeded(photo: np.ndarray) -> None:
+    plain = encode(Image.fromarray(photo), "PNG")
+    wide = chromaticities(*CHROMATICITIES["Display P3"])
+    for data in (
+        with_chunk(plain, b"cHRM", chromaticities(*D65, 0.64, 0.33, 0.3, 0.6, 0.15, 0.06)),
+        with_chunk(with_chunk(plain, b"cHRM", wide), b"sRGB", b"\0"),
+        with_chunk(with_numbers(plain, 1, 13), b"cHRM", wide),
+        with_chunk(plain, b"cHRM", bytes(32)),
+        with_chunk(plain, b"cHRM", chromaticities(*D65, 0.64, 0.33, 0.64, 0.33, 0.15, 0.06)),
+        with_chunk(plain, b"cHRM", chromaticities(0.9, 0.05, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)),
+        with_chunk(plain, b"cHRM", b"\xff" * 32),
+    ):
+        picture = read_picture(data)
+        assert np.array_equal(picture.rgb, read_picture(plain).rgb)
+        assert picture.icc is None
+    grey = encode(Image.fromarray(photo[..., 1]), "PNG")
+    assert read_picture(with_chunk(grey, b"cHRM", wide)).icc is None
+
+
 @pytest.mark.parametrize(
     ("primaries", "transfer", "words"),
     [(9, 16, "dynamic range photo .PQ"), (9, 13, "without an ICC profile")],

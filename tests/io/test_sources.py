@@ -93,14 +93,16 @@ def test_each_photo_once(album: Path) -> None:
 def test_results_that_the_shell_names_beside_their_photos_are_passed_over(album: Path) -> None:
     folder = album / "again"
     folder.mkdir()
-    results = ["a.restored.jpg", "a.compare.jpg", "b.jpg.compare.jpg", "alone.restored.jpg"]
+    results = ["a.restored.jpg", "a.compare.jpg", "b.jpg.compare.jpg"]
+    results += ["other.compare.jpg", "alone.restored.jpg"]  # of other.png, which *.jpg does not name
     for name in ("a.jpg", "b.jpg", *results):
         (folder / name).touch()
     notes: list[str] = []
     found = find_photos([f"again/{name}" for name in ("a.jpg", "b.jpg", *results)], note=notes.append)
     assert names(found) == ["again/a.jpg", "again/b.jpg", "again/alone.restored.jpg"]
-    assert notes == ["passed over results of earlier runs: 3"]
-    assert names(find_photos(["again/a.restored.jpg"])) == ["again/a.restored.jpg"]
+    assert notes == ["passed over results of earlier runs: 4"]
+    for alone in ("again/a.restored.jpg", "again/other.compare.jpg"):
+        assert names(find_photos([alone])) == [alone]
 
 
 def test_patterns_the_shell_left_alone(album: Path) -> None:
@@ -168,6 +170,15 @@ def test_output_of_one_photo(
     assert output_path(Source(Path(source)), output, **options) == Path(expected)
     if output is not None and not output.endswith("/"):
         assert output_path(Source(Path(source)), Path(output), **options) == Path(expected)
+
+
+def test_several_photos_do_not_go_into_one_file(album: Path) -> None:
+    """Nor into a folder that is called like a photo, unless it is there or meant."""
+    with pytest.raises(UsageError, match=r"5 photos .* one file, 'all\.jpg'; .*/"):
+        output_paths(find_photos(["album"]), "all.jpg")
+    (album / "2024.jpg").mkdir()
+    for folder in ("all.jpg/", "2024.jpg", "all", "v1.2"):
+        assert output_paths(find_photos(["album"]), folder)[-1] == Path(folder, "img10.jpg")
 
 
 def test_suffix_of_photos_without_one_comes_from_their_bytes(album: Path, photo: np.ndarray) -> None:
