@@ -95,10 +95,11 @@ class Restraint(nn.Module):
     """Side in pixels of the squares whose means make up the large scale, and how many squares around each are
     averaged, twice. In all that is less than the context of a tile."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, hidden: int = 256) -> None:
         super().__init__()
-        hidden = nn.Linear(features, CODE_FEATURES)
-        self.read = nn.Sequential(hidden, nn.ReLU(inplace=True), zeroed(nn.Linear(CODE_FEATURES, 2)))
+        self.read = nn.Sequential(
+            nn.Linear(features, hidden), nn.ReLU(inplace=True), zeroed(nn.Linear(hidden, 2))
+        )
 
     def factors(self, code: Tensor) -> Tensor:
         """B×2: of the large scale, and of what is finer."""

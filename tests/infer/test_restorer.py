@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 import skimage.data
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageFilter
 from torch import nn
 
 from mio_cli.arch.spec import ModelSpec
@@ -423,3 +424,13 @@ def test_a_hazy_photo_is() -> None:
     restored = Restorer().restore(hazy)
     assert restored.decision.tasks == {Task.HAZE: 1.0}
     assert psnr(restored.photo, landscape) > psnr(hazy, landscape) + 3
+
+
+@pytest.mark.parametrize("name", ["chelsea", "hubble_deep_field"])
+def test_adaptive_mode_keeps_the_grain_of_a_sharp_photo_and_the_night_dark(name: str) -> None:
+    """Sharpened and saved as cameras do it, nothing is wrong with a photo; its grain is no noise."""
+    photo = Image.fromarray(getattr(skimage.data, name)()[:300, :448])
+    file = io.BytesIO()
+    photo.filter(ImageFilter.UnsharpMask(1, 120, 0)).save(file, "jpeg", quality=95)
+    fine = np.asarray(Image.open(file)).astype(np.float32) / 255
+    assert psnr(Restorer()(fine, adaptive=True), fine) > 39.8

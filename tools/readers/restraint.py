@@ -36,7 +36,8 @@ FLOOR = 1e-5
 CLEAN_COUNTS = 0.15
 """Clean examples are as many as all others. Counted fully, they hold the blocks back where there is noise."""
 
-ROUNDS, RATE = 100, 2e-3
+ROUNDS, RATE, DECAY = 40, 2e-3, 0.1
+NOISE, DROPOUT = 0.1, 0.5
 
 
 def edited(photos: Tensor, generator: Generator) -> Tensor:
@@ -163,11 +164,11 @@ def fit(restraint: Restraint, known: Examples) -> None:
 
     def loss() -> Tensor:
         rows = rest[torch.randint(len(rest), (64,))]
-        chosen = factors(alike[rows] + 0.1 * torch.randn(len(rows), len(spread)), 0.1)
+        chosen = factors(alike[rows] + NOISE * torch.randn(len(rows), len(spread)), DROPOUT)
         losses = (known.errors(rows, chosen) + FLOOR).log() * known.weights[rows]
         return torch.where(known.told[rows], (chosen - 1).square().sum(dim=1), losses).mean()
 
-    descend([restraint], loss, ROUNDS * len(rest) // 64, RATE, decay=0.05)
+    descend([restraint], loss, ROUNDS * len(rest) // 64, RATE, decay=DECAY)
     with torch.no_grad():
         for name, chosen in (
             ("followed", torch.ones(len(left_out), 2).double()),
