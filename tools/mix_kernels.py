@@ -85,7 +85,8 @@ def alone(net: CompactUNet, task: Task) -> CompactUNet:
     Raises:
         UsageError: the network has kernels, but none of this task.
     """
-    single = of_size(net, kernels=(), constraint=task is Task.JPEG)
+    # One task is always followed all the way.
+    single = of_size(net, kernels=(), constraint=task is Task.JPEG, restraint=False)
     if not net.config.kernels:
         return single
     index, plain = kernel_of(net, task), dict(single.named_modules())
