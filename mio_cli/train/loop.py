@@ -230,9 +230,8 @@ class Trainer:
         self.save()
 
     def _begin(self) -> None:
-        """Keep what resuming needs; the state last, for it tells that a run can be resumed. The weights to
-        start from are saved at once: a run may stop before it saves again, and where they came from may be
-        gone by then."""
+        """Keep what resuming needs; the state last, for it tells that a run can be resumed. What it starts
+        from is saved at once: before the next save a run may stop, and where that came from may be gone."""
         write_recipe(self.run, self.recipe)
         settings = Settings(tuple(self.folders), self.seed, self.val, self.val_every, self.tensorboard)
         write_settings(self.run, settings)

@@ -18,7 +18,7 @@ import numpy as np
 
 from mio_cli.core.errors import MioError, PhotoError, UsageError
 from mio_cli.core.picture import Picture, Pixels
-from mio_cli.core.request import Request
+from mio_cli.core.request import SCALES, Request
 from mio_cli.core.tasks import CLASS_ORDER
 from mio_cli.infer.auto import Decision
 from mio_cli.infer.restorer import Restorer
@@ -228,6 +228,18 @@ class JobQueue:
                 self.remove(job)
             self._changed.notify()
         self._worker.join(PATIENCE)
+
+    def offers(self) -> dict[str, object]:
+        """What a page must know to offer the right choices."""
+        limits = self.limits
+        return {
+            "model": self.model,
+            "tasks": [task.value for task in CLASS_ORDER],
+            "untrained": [task.value for task in self.untrained],
+            "scales": list(SCALES),
+            "suffixes": [suffix for known in FORMATS.values() for suffix in known.suffixes],
+            "limits": {"upload": limits.upload, "pixels": limits.pixels, "photos": limits.photos},
+        }
 
     @property
     def at_work(self) -> bool:

@@ -22,9 +22,7 @@ from typing import IO, Any, Self, TypeVar, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 from mio_cli.core.errors import MioError, UsageError
-from mio_cli.core.request import SCALES, Request
-from mio_cli.core.tasks import CLASS_ORDER
-from mio_cli.io.formats import FORMATS
+from mio_cli.core.request import Request
 from mio_cli.web.guard import HEADERS, refusal
 from mio_cli.web.jobs import NO_SPACE, FullError, Job, JobQueue, Part
 
@@ -208,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             kind, data = self.demo.page[path]
             self._send(data, kind)
         elif path == "/api":
-            self._send_json(_about(self.demo.jobs))
+            self._send_json(self.demo.jobs.offers())
         else:
             job, part = self._job(path)
             if part is None:
@@ -390,19 +388,3 @@ def _number(query: Mapping[str, str], name: str, kind: type[_Number], default: _
 def _as_refusal(error: MioError) -> _RefusedError:
     status = HTTPStatus.TOO_MANY_REQUESTS if isinstance(error, FullError) else HTTPStatus.BAD_REQUEST
     return _RefusedError(status, error.message, error.hint)
-
-
-def _about(jobs: JobQueue) -> dict[str, object]:
-    """What the page must know to offer the right choices."""
-    return {
-        "model": jobs.model,
-        "tasks": [task.value for task in CLASS_ORDER],
-        "untrained": [task.value for task in jobs.untrained],
-        "scales": list(SCALES),
-        "suffixes": [suffix for known in FORMATS.values() for suffix in known.suffixes],
-        "limits": {
-            "upload": jobs.limits.upload,
-            "pixels": jobs.limits.pixels,
-            "photos": jobs.limits.photos,
-        },
-    }

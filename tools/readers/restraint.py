@@ -192,4 +192,4 @@ def train(net: CompactUNet, cache: PhotoCache, batches: int) -> None:
 
 
 if __name__ == "__main__":
-    run(__doc__ or "", train, 120)
+    run(__doc__ or "", train, 340)
