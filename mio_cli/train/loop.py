@@ -211,7 +211,7 @@ class Trainer:
         if self.world > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         if self.recipe.optim.precision == "bf16" and not self.bf16 and self.rank == 0:
-            self.note("this CPU has no instructions for bf16, and takes ten times as long: training in fp32")
+            self.note("bf16 is not faster on this machine: training in fp32")
         with self._one_by_one():
             patches = self._open()
         self.opened = True
