@@ -54,7 +54,7 @@ def main(folder: str) -> None:
         )
         for name, value in (
             ("hazy", quality(torch.zeros_like(read))), ("as read", quality(read)),
-            ("looked at twice", quality(encoder.second_look(seen, read))),
+            ("corrected", quality(encoder.second_look(seen, read))),
             ("best factor", factor), ("best factor and constant, true airlight", best),
         ):  # fmt: skip
             found.setdefault(name, []).append(value)

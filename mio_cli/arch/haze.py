@@ -34,6 +34,9 @@ LOOK, ZONES = 32, 8
 DARK_RANKS, BRIGHT_RANKS = [0, 1, 6, 25], [125, 127]
 """Which of the 128 places of a zone, by how dark and how bright they are, its description holds."""
 
+LOOKS = 2
+"""How often a veil is corrected. A correction does half of what it finds, and the next sees what is left."""
+
 LOOK_FEATURES = ZONES * (10 + len(DARK_RANKS) + len(BRIGHT_RANKS) + 2) + 1
 """Length of a description."""
 
@@ -155,7 +158,7 @@ class SecondLook(nn.Module):
     How thick haze is on the whole is harder to see than where it is thicker. But a veil taken for too thick
     leaves values below black, and one taken for too thin leaves what is far paler and less dark than what is
     near. So the lifted photo is described in zones from near to far, and all depths are stretched and moved
-    by what a small network makes of that.
+    by what a small network makes of that; and once more.
     """
 
     centre: Tensor
@@ -174,8 +177,10 @@ class SecondLook(nn.Module):
 
     def forward(self, scene: Tensor, veil: Tensor) -> Tensor:
         """Overview of a scene, B×9×H×W, and its veil B×2×h×w → a better veil B×2×h×w."""
-        seen = (self.describe(scene, veil) - self.centre) / self.spread
-        return self.corrected(veil, self.read(seen))
+        for _ in range(LOOKS):
+            seen = (self.describe(scene, veil) - self.centre) / self.spread
+            veil = self.corrected(veil, self.read(seen))
+        return veil
 
     @staticmethod
     def corrected(veil: Tensor, change: Tensor) -> Tensor:

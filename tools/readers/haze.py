@@ -11,6 +11,7 @@ photos by heart, with the darkest value of every place: it came to 28.1 dB there
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -27,6 +28,7 @@ from mio_cli.degrade.haze import AIRLIGHT, BETA, apply
 from mio_cli.train.averaging import averaging
 from mio_cli.train.cache import PhotoCache
 from mio_cli.train.data import integers
+from mio_cli.train.machine import computes_bf16
 
 BATCH, REDUCED, CHECK_EVERY = 16, 4, 250
 STRENGTH = Range(0.4, 2.8)
@@ -109,22 +111,25 @@ def quality(reader: HazeReader, scenes: list[Tensor]) -> float:
     return total / len(scenes)
 
 
-def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
-    """``count`` steps of 16 scenes; the averaged weights are kept."""
-    assert net.prompt is not None
-    assert net.prompt.haze is not None
-    scenes = [reduced(cache, index) for index in range(len(cache))]
-    held_out, scenes = scenes[::10], [scene for index, scene in enumerate(scenes) if index % 10]
-    reader, generator = net.prompt.haze, Generator().manual_seed(1)
-    average = AveragedModel(reader, multi_avg_fn=averaging(0.998))
+def fit(
+    reader: HazeReader,
+    scenes: list[Tensor],
+    steps: int,
+    *,
+    rate: float,
+    cameras: float,
+    check: Callable[[int, HazeReader], None] = lambda step, reader: None,
+) -> None:
+    """Train with 16 scenes a step, a share of them by other cameras; the averaged weights are kept."""
+    average, generator = AveragedModel(reader, multi_avg_fn=averaging(0.998)), Generator().manual_seed(1)
 
     def sample() -> tuple[Tensor, Tensor]:
-        views, seen = hazy_part(scenes, 0.85, generator)
+        views, seen = hazy_part(scenes, cameras, generator)
         return overview(seen[None]), F.adaptive_avg_pool2d(views[None, :3], OVERVIEW)
 
     def loss() -> Tensor:
         seen, clean = (torch.cat(each) for each in zip(*(sample() for _ in range(BATCH)), strict=True))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=computes_bf16(torch.device("cpu"))):
             veil = reader(seen)
         veil = F.interpolate(veil, seen.shape[-2:], mode="bilinear")
         errors = (lifted(seen[:, :3], veil) - clean).square().mean(dim=(1, 2, 3))
@@ -132,11 +137,24 @@ def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
 
     def after(step: int) -> None:
         average.update_parameters(reader)
-        if step % CHECK_EVERY == 0:
-            print(f"step {step}: {quality(average.module, held_out):.2f} dB on photos left out")
+        check(step, average.module)
 
-    descend([reader], loss, count, 6e-4, decay=0.02, after=after)
+    descend([reader], loss, steps, rate, decay=0.02, after=after)
     reader.load_state_dict(average.module.state_dict())
+
+
+def train(net: CompactUNet, cache: PhotoCache, count: int) -> None:
+    """``count`` steps."""
+    assert net.prompt is not None
+    assert net.prompt.haze is not None
+    scenes = [reduced(cache, index) for index in range(len(cache))]
+    held_out, scenes = scenes[::10], [scene for index, scene in enumerate(scenes) if index % 10]
+
+    def check(step: int, reader: HazeReader) -> None:
+        if step % CHECK_EVERY == 0:
+            print(f"step {step}: {quality(reader, held_out):.2f} dB on photos left out")
+
+    fit(net.prompt.haze, scenes, count, rate=6e-4, cameras=0.85, check=check)
 
 
 if __name__ == "__main__":
