@@ -131,3 +131,11 @@ def test_a_small_file_cannot_ask_for_a_huge_network(folder: Path) -> None:
     edit(folder, arch="restormer", config={"dim": 2048, "num_blocks": [2048] * 4})
     with pytest.raises(WeightsError, match="larger network"):
         load_model_folder(folder)
+
+
+def test_weights_are_for_all_who_may_read_their_folder(folder: Path) -> None:
+    """Some versions of safetensors write files that only their owner may read."""
+    weights, config = (
+        (folder / name).stat().st_mode & 0o777 for name in ("model.safetensors", "config.json")
+    )
+    assert weights == config
