@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mio_cli.arch.haze import HazeRemoval
+from mio_cli.arch.haze import HazeRemoval, window
 from mio_cli.arch.inverse_blur import InverseBlur
 from mio_cli.arch.kernels import KernelChoice, MixedConv2d
 from mio_cli.arch.layers import ResidualBlock, variance_keeping, zeroed
@@ -116,7 +117,9 @@ class Restraint(nn.Module):
         means = F.avg_pool2d(change, cls.SCALE)
         for _ in range(2):
             means = F.avg_pool2d(means, 2 * cls.REACH + 1, 1, cls.REACH, count_include_pad=False)
-        return F.interpolate(means, scale_factor=cls.SCALE, mode="bilinear")
+        # As F.interpolate, which on some CPUs rounds differently with each number of threads.
+        whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]], dtype=torch.float64, device=change.device)
+        return window(means, whole, *change.shape[-2:])
 
 
 class _Blocks(nn.Sequential):

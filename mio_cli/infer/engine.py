@@ -20,6 +20,7 @@ from mio_cli.infer.grid import block_grid
 from mio_cli.infer.memory import SHARE, bytes_per_pixel, free_memory
 from mio_cli.infer.prompting import check_restores_photos, known_tasks, needs_task, takes_task, task_prompt
 from mio_cli.infer.survey import CameraBlur, camera_blur_of, overview_of, survey
+from mio_cli.infer.threads import SMALL, one_thread
 from mio_cli.infer.tiles import BLEND, Span, padded, plan_axis, round_up
 from mio_cli.infer.transfer import Download, to_tensor
 
@@ -140,7 +141,8 @@ class Engine:
         encoder = encoder_of(self.net)
         if encoder is None or encoder.haze is None:
             return None
-        return float(encoder.haze(overview_of(photo, self.device))[0, 0].mean())
+        with one_thread():
+            return float(encoder.haze(overview_of(photo, self.device))[0, 0].mean())
 
     @torch.inference_mode()
     def darkening(self, photo: np.ndarray) -> float | None:
@@ -170,7 +172,8 @@ class Engine:
         explicit = None if prompt is None else encoder.encode_explicit(prompt.to(self.device))
         if encoder.mode == "explicit":
             return encoder(torch.empty(0), explicit)
-        seen = survey(encoder, photo, self.device)
+        with one_thread(photo.shape[0] * photo.shape[1] <= SMALL):
+            seen = survey(encoder, photo, self.device)
         if encoder.mode == "adaptive":
             return seen
         named = explicit or encoder.encode_explicit(torch.tensor([-1], device=self.device))
@@ -328,7 +331,8 @@ class Engine:
     def _forward(self, x: Tensor, code: PromptCode | Tensor | None) -> Tensor:
         """The network in :attr:`precision`."""
         half = self.precision != torch.float32
-        with torch.autocast(self.device.type, self.precision, enabled=half):
+        small = x.shape[2] * x.shape[3] <= SMALL
+        with one_thread(small), torch.autocast(self.device.type, self.precision, enabled=half):
             return self.net(x) if code is None else self.net(x, code)
 
 

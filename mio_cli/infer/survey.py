@@ -25,6 +25,7 @@ from mio_cli.arch.spectrum import (
     power_sums,
     spectrum,
 )
+from mio_cli.infer.threads import one_thread
 from mio_cli.infer.tiles import padded
 from mio_cli.infer.transfer import to_tensor
 
@@ -148,4 +149,6 @@ class _Sums:
             plane_spectrum(self.plane, self.squares).float(),
             self.coefficients.float(),
         )
-        return self.encoder.with_statistics(codes[0], seen, overview_of(photo, self.levels.device))
+        scene = overview_of(photo, self.levels.device)
+        with one_thread():
+            return self.encoder.with_statistics(codes[0], seen, scene)
