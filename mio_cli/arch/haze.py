@@ -72,7 +72,8 @@ def window(veil: Tensor, place: Tensor, height: int, width: int) -> Tensor:
     top, left, high, wide = place.double().unbind(1)
     rows = _weights(top, high, height, veil.shape[2]).to(veil)
     columns = _weights(left, wide, width, veil.shape[3]).to(veil)
-    with torch.autocast(veil.device.type, enabled=False):  # half precision would leave steps
+    device = "cpu" if veil.is_meta else veil.device.type
+    with torch.autocast(device, enabled=False):  # half precision would leave steps
         return rows[:, None] @ veil @ columns[:, None].mT
 
 
