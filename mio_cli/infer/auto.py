@@ -37,25 +37,30 @@ LEAVE_ALONE = 1 / 3
 """From this probability of clean on, auto leaves a photo alone. A needless change of a good photo is worse
 than mild low light or thin haze left in, which are what is mistaken for clean."""
 
+PERHAPS_CLEAN = 0.07
+"""The same where auto is not sure what is wrong. The adaptive prompt changes good photos, too."""
+
 CROP, CROPS = 256, 4
 """A photo above a megapixel is judged by 4×4 crops at full resolution. A reduced copy would hide noise
 and compression."""
 
-HAZY = 0.25
-"""Mean optical depth from which on a photo counts as hazy. The shipped network sees 0.29 or more in the
-paper's haze on dev photos; of 150 clear training photos it sees this much in six (`benchmarks/clean.py`)."""
+HAZY, VERY_HAZY = 0.25, 0.5
+"""Mean optical depths from which on a photo counts as hazy, and as surely hazy. The shipped network sees 0.29
+or more in the paper's haze on dev photos. Of 380 clear training photos it sees the first in eleven and the
+second in none, of 200 hazy ones the first in 181 and the second in 93 (`benchmarks/clean.py`)."""
 
 HAZY_BESIDE = 0.33
 """The same beside another degradation, whose own look the network may take for a veil: a pass for haze where
 there is none costs more than one for haze brings."""
 
-HAZE_ODDS = {True: 12.0, False: 0.0, None: 1.0}
-"""What the odds of haze are multiplied with if the network sees some, sees none, or does not tell."""
+HAZE_ODDS = {VERY_HAZY: 144.0, HAZY: 12.0}
+"""What the odds of haze are multiplied with, by the mean optical depth that the network sees. Below, there is
+none."""
 
-BRIGHT, DARK_ODDS = 0.9, 0.5
+BRIGHT, DARK_ODDS = 0.9, 0.1
 """From this exponent on, the curve that the network would apply hardly brightens; then the odds of low light
-are multiplied with the second number. Of 150 clear training photos, eight of which
-the classifier alone takes for dark, the network sees one as darker (`benchmarks/clean.py`)."""
+are multiplied with the second number. Of eight clear training photos that would else be taken for dark, the
+network sees one as darker; it sees no curve in 12 of 75 dark JPEGs, either (`benchmarks/clean.py`)."""
 
 BLURRED_BY_CAMERA = 0.9
 """How sure the network must be that a lens or a movement blurred a photo. It knows the pattern that these
@@ -102,7 +107,7 @@ class Decision:
             likeliest = max(self.probabilities, key=lambda name: self.probabilities[name], default=CLEAN)
             if likeliest == CLEAN:
                 return "clean, nothing to restore"
-            if self.probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
+            if self.probabilities.get(CLEAN, 0.0) >= PERHAPS_CLEAN:
                 return "perhaps clean, left alone (or name the task)"
             return f"{likeliest}, which this model does not know: left alone (or name the task)"
         if self.mode == "adaptive":
@@ -170,33 +175,31 @@ def decide(
             for task in UNDO_ORDER
             if task in pair
         )
-    by_answer = {
-        answer: _choose(
-            _weighed(probabilities, Task.HAZE, odds),
-            adaptive,
-            known,
-            CONFIDENT_OF_HAZE if answer else CONFIDENT,
-        )
-        for answer, odds in HAZE_ODDS.items()
-    }
-    seen, unseen = by_answer[True], by_answer[False]
-    chosen = by_answer[None]
-    if (seen.mode, seen.tasks) != (unseen.mode, unseen.tasks):
+
+    def with_haze(odds: float) -> Decision:
+        sure = CONFIDENT_OF_HAZE if odds > 1 else CONFIDENT
+        return _choose(_weighed(probabilities, Task.HAZE, odds), adaptive, known, sure)
+
+    chosen, unseen = with_haze(1.0), with_haze(0.0)
+    seen = map(with_haze, HAZE_ODDS.values())
+    if any((each.mode, each.tasks) != (unseen.mode, unseen.tasks) for each in seen):
         depth = haziness()
-        chosen = by_answer[None if depth is None else depth >= HAZY]
+        if depth is not None:
+            chosen = with_haze(next((odds for least, odds in HAZE_ODDS.items() if depth >= least), 0.0))
     if Task.LOWLIGHT in chosen.tasks and (darkening() or 0.0) >= BRIGHT:
         chosen = _choose(_weighed(chosen.probabilities, Task.LOWLIGHT, DARK_ODDS), adaptive, known, CONFIDENT)
     return (chosen,)
 
 
 def _choose(
-    probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task], confident: float
+    probabilities: Mapping[str, float], adaptive: bool, known: Collection[Task], sure_of_haze: float
 ) -> Decision:
-    if probabilities.get(CLEAN, 0.0) >= LEAVE_ALONE:
-        return Decision("none", probabilities=probabilities)
     best = max(CLASS_ORDER, key=lambda task: probabilities.get(task, 0.0))
-    needed = CONFIDENT_OF_DARK if best is Task.LOWLIGHT else confident
-    if probabilities[best] < needed and adaptive:
+    needed = {Task.LOWLIGHT: CONFIDENT_OF_DARK, Task.HAZE: sure_of_haze}.get(best, CONFIDENT)
+    unsure = probabilities.get(best, 0.0) < needed
+    if probabilities.get(CLEAN, 0.0) >= (PERHAPS_CLEAN if unsure else LEAVE_ALONE):
+        return Decision("none", probabilities=probabilities)
+    if unsure and adaptive:
         return Decision("adaptive", probabilities=probabilities)
     if best not in known:
         return Decision("none", probabilities=probabilities)

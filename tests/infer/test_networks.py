@@ -125,7 +125,7 @@ def test_other_networks_are_refused(name: str, fields: dict[str, object], tmp_pa
 
 
 def test_an_unsure_classifier_still_names_a_task_for_networks_that_need_one() -> None:
-    shares = {"noise": 0.7, "rain": 0.15, "clean": 0.15}
+    shares = {"noise": 0.7, "rain": 0.15, "blur": 0.1, "clean": 0.05}
     assert decide(shares)[0].mode == "adaptive"
     (forced,) = decide(shares, adaptive=False)
     assert (forced.mode, forced.tasks) == ("explicit", {Task.NOISE: 1.0})
@@ -166,16 +166,29 @@ def test_a_photo_that_may_be_clean_is_left_alone() -> None:
     assert decide({"lowlight": 0.6, "clean": 0.4})[0].mode == "none"
     assert decide({"lowlight": 0.65, "clean": 0.35})[0].mode == "none"
     assert decide({"lowlight": 0.7, "clean": 0.3})[0].tasks == {Task.LOWLIGHT: 1.0}
-    assert decide({"haze": 0.7, "clean": 0.3})[0].mode == "adaptive", "other tasks take more"
+    assert decide({"haze": 0.8, "clean": 0.2})[0].tasks == {Task.HAZE: 1.0}
+    [unsure] = decide({"haze": 0.7, "clean": 0.3})
+    assert unsure.mode == "none", "other tasks take more"
+    assert str(unsure) == "perhaps clean, left alone (or name the task)"
+    [forced] = decide({"haze": 0.7, "clean": 0.3}, adaptive=False)
+    assert forced.mode == "none", "that a network needs a task is no reason to name one"
+    assert decide({"haze": 0.7, "rain": 0.15, "blur": 0.1, "clean": 0.05})[0].mode == "adaptive"
 
 
 def test_what_the_network_sees_of_haze_decides_where_the_classifier_is_unsure() -> None:
-    faint, soft = {"haze": 0.7, "clean": 0.1, "blur": 0.2}, {"haze": 0.8, "clean": 0.004, "blur": 0.196}
+    faint = {"haze": 0.7, "clean": 0.05, "blur": 0.13, "rain": 0.12}
+    soft = {"haze": 0.8, "clean": 0.004, "blur": 0.196}
     assert decide(faint)[0].mode == "adaptive"
     assert decide(faint, haziness=lambda: None)[0].mode == "adaptive"
     assert decide(faint, haziness=lambda: 0.5)[0].tasks == {Task.HAZE: 1.0}
     assert decide(faint, haziness=lambda: 0.1)[0].mode == "none"
     assert decide(soft, haziness=lambda: 0.1)[0].tasks == {Task.BLUR: 1.0}
+    thin = {"haze": 0.4, "clean": 0.6}
+    assert [decide(thin, haziness=lambda seen=seen: seen)[0].mode for seen in (0.1, 0.3, 0.6)] == [
+        "none",
+        "none",
+        "explicit",
+    ]
     assert decide({"haze": 1.0}, haziness=lambda: 0.1)[0].tasks == {Task.HAZE: 1.0}, "nothing else is left"
 
 
@@ -184,7 +197,8 @@ def test_what_is_dark_to_the_classifier_alone_must_be_so_surely() -> None:
     assert decide(night, darkening=lambda: None)[0].tasks == {Task.LOWLIGHT: 1.0}
     assert decide(night, darkening=lambda: 0.6)[0].tasks == {Task.LOWLIGHT: 1.0}
     assert decide(night, darkening=lambda: 1.0)[0].mode == "none"
-    surely = {"lowlight": 0.85, "clean": 0.15}
+    assert decide({"lowlight": 0.85, "clean": 0.15}, darkening=lambda: 1.0)[0].mode == "none"
+    surely = {"lowlight": 0.97, "clean": 0.03}
     assert decide(surely, darkening=lambda: 1.0)[0].tasks == {Task.LOWLIGHT: 1.0}
     misty = {"lowlight": 0.5, "haze": 0.3, "clean": 0.2}
     assert decide(misty, haziness=lambda: 0.1, darkening=lambda: 1.0)[0].mode == "none"
@@ -192,7 +206,7 @@ def test_what_is_dark_to_the_classifier_alone_must_be_so_surely() -> None:
 
 
 def test_the_network_is_asked_for_haze_only_if_it_matters() -> None:
-    assert decide({"haze": 0.1, "clean": 0.9}, haziness=pytest.fail)[0].mode == "none"
+    assert decide({"haze": 0.01, "clean": 0.99}, haziness=pytest.fail)[0].mode == "none"
     assert decide({"haze": 0.001, "noise": 0.999}, haziness=pytest.fail)[0].tasks == {Task.NOISE: 1.0}
 
 
