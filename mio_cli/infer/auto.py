@@ -60,7 +60,7 @@ none."""
 BRIGHT, DARK_ODDS = 0.9, 0.1
 """From this exponent on, the curve that the network would apply hardly brightens; then the odds of low light
 are multiplied with the second number. Of eight clear training photos that would else be taken for dark, the
-network sees one as darker; it sees no curve in 12 of 75 dark JPEGs, either (`benchmarks/clean.py`)."""
+network sees one as darker; it sees no curve in 12 of 72 dark JPEGs, either (`benchmarks/clean.py`)."""
 
 BLURRED_BY_CAMERA = 0.9
 """How sure the network must be that a lens or a movement blurred a photo. It knows the pattern that these
@@ -94,6 +94,7 @@ class Decision:
             darkening made of it; empty if it was not asked.
         perhaps: only a task that the classifier still sees after the passes before (:data:`STILL_DARK`).
         why: what the network itself saw, where that and not the probabilities decided; else empty.
+        unknown: the task that the photo needs and the model does not know, if it is left alone for that.
     """
 
     mode: Mode
@@ -101,15 +102,16 @@ class Decision:
     probabilities: Mapping[str, float] = field(default_factory=dict)
     perhaps: bool = False
     why: str = ""
+    unknown: Task | None = None
 
     def __str__(self) -> str:
         if self.mode == "none":
+            if self.unknown is not None:
+                return f"{self.unknown}, which this model does not know: left alone (or name the task)"
             likeliest = max(self.probabilities, key=lambda name: self.probabilities[name], default=CLEAN)
             if likeliest == CLEAN:
                 return "clean, nothing to restore"
-            if self.probabilities.get(CLEAN, 0.0) >= PERHAPS_CLEAN:
-                return "perhaps clean, left alone (or name the task)"
-            return f"{likeliest}, which this model does not know: left alone (or name the task)"
+            return "perhaps clean, left alone (or name the task)"
         if self.mode == "adaptive":
             return "adaptive"
         if len(self.tasks) == 1:
@@ -202,7 +204,7 @@ def _choose(
     if unsure and adaptive:
         return Decision("adaptive", probabilities=probabilities)
     if best not in known:
-        return Decision("none", probabilities=probabilities)
+        return Decision("none", probabilities=probabilities, unknown=best)
     return Decision("explicit", {best: 1.0}, probabilities)
 
 

@@ -105,7 +105,10 @@ def test_auto_leaves_alone_what_the_network_does_not_know(photo: np.ndarray, tmp
     restorer.classifier = lambda photo: {"jpeg": 0.9, "rain": 0.1}  # type: ignore[assignment]
     left = restorer.restore(photo)
     assert np.array_equal(left.photo, photo)
-    assert str(left.decision) == "jpeg, which this model does not know: left alone (or name the task)"
+    unknown = "jpeg, which this model does not know: left alone (or name the task)"
+    assert str(left.decision) == unknown
+    restorer.classifier = lambda photo: {"jpeg": 0.8, "clean": 0.2}  # type: ignore[assignment]
+    assert str(restorer.restore(photo).decision) == unknown, "it is not taken for clean"
     restorer.classifier = lambda photo: {"jpeg": 0.1, "rain": 0.5}  # type: ignore[assignment]
     assert restorer.restore(photo).decision.tasks == {Task.RAIN: 1.0}
 
