@@ -41,7 +41,7 @@ def classify(
                 outcome = Outcome(source.path)
                 outcomes.append(outcome)
                 try:
-                    shares = classifier(read_source(source, max_pixels or DEFAULT_MAX_PIXELS).rgb)
+                    shares = classifier(read_source(source, max_pixels or DEFAULT_MAX_PIXELS).visible)
                 except MioError as error:
                     outcome.error = error
                     if as_json:

@@ -75,10 +75,25 @@ class Picture:
         """Columns of pixels."""
         return int(self.rgb.shape[1])
 
+    @property
+    def visible(self) -> Pixels:
+        """``rgb``, white where it is fully transparent: what files hide there, mostly black, is no photo."""
+        if self.alpha is None or self.alpha.all():
+            return self.rgb
+        return np.where(self.alpha[:, :, None] > 0, self.rgb, np.float32(1))
+
+    def on_white(self) -> Picture:
+        """The opaque photo that transparency shows on white paper."""
+        if self.alpha is None:
+            return self
+        seen = self.alpha[:, :, None]
+        excess = None if self.excess is None else self.excess * seen
+        return dataclasses.replace(self, rgb=self.rgb * seen + (1 - seen), alpha=None, excess=excess)
+
     def with_rgb(
         self, rgb: npt.NDArray[np.floating], alpha: npt.NDArray[np.floating] | None = None
     ) -> Picture:
-        """A copy with new pixels; everything else is kept.
+        """A copy with new pixels; everything else is kept, also the colours of what is fully transparent.
 
         Args:
             rgb: H'×W'×3 in [0, 1], of any size.
@@ -89,6 +104,9 @@ class Picture:
         layer = self.alpha if alpha is None else np.asarray(alpha, dtype=np.float32)
         if layer is not None:
             layer = np.clip(_resized(layer, height, width), 0.0, 1.0)
+            if not layer.all():
+                hidden = _resized(self.rgb, height, width).clip(0.0, 1.0)
+                pixels = np.where(layer[:, :, None] > 0, pixels, hidden)
         excess = None if self.excess is None else _resized(self.excess, height, width)
         return dataclasses.replace(self, rgb=pixels, alpha=layer, excess=excess)
 

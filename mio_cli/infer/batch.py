@@ -195,7 +195,7 @@ class _File:
             return
         with self._charged():
             tiles: Advance = lambda done, total: advance(self.index, done, total)  # noqa: E731
-            restored = restorer.restore(self.before.rgb, self.options.request, advance=tiles)
+            restored = restorer.restore(self.before.visible, self.options.request, advance=tiles)
             self.outcome.passes, self.after = restored.passes, restored.photo
             _make_room(restored.photo)
 
@@ -279,7 +279,7 @@ def _write_comparison(before: Picture, after: np.ndarray, path: Path) -> None:
     height, width = after.shape[:2]
     shrink = min(1.0, COMPARE_SIDE / max(height, width))
     size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    halves = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (before.rgb, after)]
+    halves = [cv2.resize(image, size, interpolation=cv2.INTER_AREA) for image in (before.visible, after)]
     line = np.ones((size[1], 4, 3), np.float32)
     sheet = np.concatenate([halves[0], line, halves[1]], axis=1)
     picture = Picture(rgb=np.clip(sheet, 0, 1))

@@ -125,7 +125,7 @@ class Restorer:
         """
         request = Request.parse(task, adaptive=adaptive, strength=strength, scale=scale, passes=passes)
         pictures = pictures_of(image)
-        restored = [picture.with_rgb(self.restore(picture.rgb, request).photo) for picture in pictures]
+        restored = [picture.with_rgb(self.restore(picture.visible, request).photo) for picture in pictures]
         return as_kind_of(image, restored)
 
     def classify(self, image: Image.Image | Array | torch.Tensor) -> dict[str, float]:
@@ -137,7 +137,7 @@ class Restorer:
         pictures = pictures_of(image)
         if len(pictures) != 1:
             raise UsageError(f"cannot classify {len(pictures)} photos at once", hint="pass one by one")
-        return self.classifier(pictures[0].rgb)
+        return self.classifier(pictures[0].visible)
 
     def restore(
         self,

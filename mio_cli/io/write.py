@@ -109,7 +109,6 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
     """What is lost when ``picture`` is written as ``format``, a sentence each.
 
     That is what the format cannot hold, and what the photo's file held beside it, such as a gain map.
-    Transparency is dropped, not blended.
     """
     name = _known_format(format or picture.format)
     holds = FORMATS[name]
@@ -120,7 +119,7 @@ def losses(picture: Picture, format: str | None = None) -> tuple[str, ...]:
     found = (
         (
             picture.alpha is not None and not holds.alpha,
-            f"{title} has no transparency: every pixel is opaque",
+            f"{title} has no transparency: what was transparent is white",
         ),
         (
             bits > holds.bits,
@@ -147,16 +146,17 @@ def _known_format(name: str) -> str:
 def _for_format(picture: Picture, file_format: str) -> Picture:
     """The picture without what the format cannot hold; see :func:`losses`."""
     holds = FORMATS[file_format]
+    if not holds.alpha:
+        picture = picture.on_white()
     depth = picture.bit_depth if holds.bits > 8 else 8
-    alpha = picture.alpha if holds.alpha else None
-    rare = file_format == "TIFF" and depth == 16 and alpha is not None  # few programs read it in grey
+    rare = file_format == "TIFF" and depth == 16 and picture.alpha is not None  # few programs read it in grey
     one_channel = picture.grey and holds.grey and not rare
     space = colour_space(picture.icc) if picture.icc else None
     # A grey JPEG may have a profile of colours, a grey PNG must not.
     fits = space == "GRAY" if one_channel and file_format == "PNG" else one_channel or space != "GRAY"
     icc = picture.icc if fits and holds.metadata else None
     exif = with_size(picture.exif, picture.width, picture.height) if picture.exif else None
-    return replace(picture, bit_depth=depth, alpha=alpha, grey=one_channel, icc=icc, exif=exif)
+    return replace(picture, bit_depth=depth, grey=one_channel, icc=icc, exif=exif)
 
 
 def _codes(picture: Picture, neutral: bool) -> Codes:

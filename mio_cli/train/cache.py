@@ -65,7 +65,7 @@ def _decode(path: Path) -> tuple[np.ndarray, np.ndarray | None] | None:
         DataError: its depth map cannot be read.
     """
     try:
-        photo = np.rint(read_picture(path).rgb * 255).astype(np.uint8)
+        photo = np.rint(read_picture(path).visible * 255).astype(np.uint8)
     except PhotoError:
         return None
     return photo, depth_levels(path)

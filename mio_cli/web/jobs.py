@@ -297,16 +297,17 @@ class JobQueue:
         job.keep_upload_only()
         picture = read_picture(data, max_pixels=self.limits.pixels, name=job.name)
         self._check_enlarged(picture, job)
-        job.append("before", _preview(picture.rgb))
+        seen = picture.visible
+        job.append("before", _preview(seen))
         if not job.shares:
-            job.shares = self._restorer.classifier(picture.rgb)
+            job.shares = self._restorer.classifier(seen)
 
         def advance(done: int, total: int) -> None:
             if job.id not in self._jobs:
                 raise _CancelledError
             job.progress = done / total
 
-        restored = self._restorer.restore(picture.rgb, job.request, seen=job.shares, advance=advance)
+        restored = self._restorer.restore(seen, job.request, seen=job.shares, advance=advance)
         job.passes = restored.passes
         job.append("after", _preview(restored.photo))
         job.format = format_of_suffix(Path(job.name).suffix) or picture.format

@@ -226,6 +226,24 @@ def test_transparency_grows_with_the_photo(mio: Mio, noisy: np.ndarray, tmp_path
     assert right.max() == 0
 
 
+def test_what_is_hidden_around_a_cut_out_object_does_not_count(
+    mio: Mio, noisy: np.ndarray, tmp_path: Path
+) -> None:
+    """Programs that cut objects out leave black under what is transparent, which made photos look dark."""
+    rows, columns = np.mgrid[-1:1:300j, -1:1:451j]
+    inside = rows**2 + columns**2 < 0.6
+    seen = np.where(inside[:, :, None], skimage.data.chelsea(), 0).astype(np.uint8)
+    cut = save(np.dstack([seen, np.uint8(255) * inside]), tmp_path / "cut.png")
+    done = mio("restore", cut, "--json", "-o", tmp_path / "auto.png")
+    assert json.loads(done.stdout)["status"] == "copied", done.stdout
+    shares = json.loads(mio("classify", cut, "--json").stdout)["probabilities"]
+    assert shares["clean"] > 0.5
+    assert mio("restore", cut, "--task", "noise", "-o", tmp_path / "noise.png").returncode == 0
+    restored = load(tmp_path / "noise.png")
+    assert not restored[~inside].any(), "what nobody sees stays as it was"
+    assert np.abs(restored[inside, :3].astype(int) - seen[inside]).mean() < 4
+
+
 def test_tiles_leave_no_trace(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
     large = np.tile(noisy, (3, 2, 1))[:700, :760]
     photo = save(large, tmp_path / "photo.png")

@@ -45,6 +45,20 @@ def test_transparency_can_be_replaced(picture: Picture) -> None:
     assert np.array_equal(changed.alpha, opaque)
 
 
+def test_what_is_fully_transparent_is_white_and_keeps_its_colours() -> None:
+    rgb = data.chelsea()[:90, :120].astype(np.float32) / 255
+    alpha = np.ones((90, 120), np.float32)
+    alpha[:30], alpha[30:60] = 0, 1 / 255
+    picture = Picture(rgb=rgb, alpha=alpha)
+    assert (picture.visible[:30] == 1).all()
+    assert np.array_equal(picture.visible[30:], rgb[30:])
+    restored = picture.with_rgb(picture.visible * np.float32(0.9))
+    assert np.array_equal(restored.rgb[:30], rgb[:30])
+    assert np.array_equal(restored.rgb[30:], rgb[30:] * np.float32(0.9))
+    opaque = Picture(rgb=rgb, alpha=np.ones_like(alpha))
+    assert opaque.visible is opaque.rgb
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
