@@ -25,12 +25,16 @@ from mio_cli.arch.spectrum import (
     power_sums,
     spectrum,
 )
+from mio_cli.infer.edges import bear_out
 from mio_cli.infer.threads import one_thread
 from mio_cli.infer.tiles import padded
 from mio_cli.infer.transfer import to_tensor
 
 BLOCK = 1024
 """Side of the part of a photo that is looked at in one go, in pixels."""
+
+LIKELY = 0.1
+"""Share of a camera's blur from which on it is worth looking at the edges."""
 
 _FEATURE = 8
 """Side of what one feature of an extractor stands for, in pixels."""
@@ -89,10 +93,19 @@ def camera_blur_of(reader: CameraBlurReader, photo: np.ndarray, device: torch.de
         sums += power
         count += int(squares)
     told = reader(plane_spectrum(sums, torch.tensor(count, device=device)).float())
-    disc, line, radius, half = told[0, :4].tolist()
+    disc, line, radius, half = _if_borne_out(told, photo)[0, :4].tolist()
     return CameraBlur(
         disc + line, f"out of focus, radius {radius:.1f} px" if disc > line else f"moved by {2 * half:.0f} px"
     )
+
+
+def _if_borne_out(blur: Tensor, photo: np.ndarray) -> Tensor:
+    """What the reader told, 1×7, but without a belief that the photo's edges do not bear out."""
+    disc, line, radius, half, angle = blur[0, :5].tolist()
+    if disc + line < LIKELY:
+        return blur
+    kind = {"radius": radius} if disc > line else {"half": half, "angle": angle}
+    return blur if bear_out(photo, **kind) else torch.cat([torch.zeros_like(blur[:, :2]), blur[:, 2:]], dim=1)
 
 
 def _parts(length: int) -> Iterator[_Part]:
@@ -151,4 +164,5 @@ class _Sums:
         )
         scene = overview_of(photo, self.levels.device)
         with one_thread():
-            return self.encoder.with_statistics(codes[0], seen, scene)
+            whole, veil, blur, steps = self.encoder.with_statistics(codes[0], seen, scene)
+        return whole, veil, _if_borne_out(blur, photo), steps

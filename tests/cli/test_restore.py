@@ -291,6 +291,19 @@ def test_the_blur_of_a_camera_is_named(mio: Mio, kernel: torch.Tensor, words: st
     assert told["passes"][0]["why"] == told["why"]
 
 
+def test_drawings_are_not_taken_for_blurred(mio: Mio, tmp_path: Path) -> None:
+    """The spectrum of few edges looks like that of a movement, whose inverse rings around every edge."""
+    drawing = np.full((512, 512, 3), (120, 195, 185), np.uint8)
+    hill = np.array([[0, 200], [512, 507], [512, 512], [0, 512]])
+    cv2.fillPoly(drawing, [hill], (0, 95, 105), cv2.LINE_AA)
+    cv2.circle(drawing, (370, 330), 90, (250, 185, 80), -1, cv2.LINE_AA)
+    photo, target = save(drawing, tmp_path / "drawing.png"), tmp_path / "out.png"
+    for words in ([], ["--adaptive"], ["--task", "blur"]):
+        told = json.loads(mio("restore", photo, "--json", *words, "-o", target).stdout)
+        assert not told["why"], told
+        assert np.abs(load(target).astype(int) - drawing).max() < 32
+
+
 def test_auto_uses_what_the_model_was_trained_on_only(mio: Mio, noisy: np.ndarray, tmp_path: Path) -> None:
     save(noisy, tmp_path / "noisy.png")
     sharp = skimage.data.astronaut().astype(np.float32)
