@@ -40,6 +40,10 @@ than mild low light or thin haze left in, which are what is mistaken for clean."
 PERHAPS_CLEAN = 0.07
 """The same where auto is not sure what is wrong. The adaptive prompt changes good photos, too."""
 
+FLAT = 0.88
+"""From this share of pixels on that are like those beside and below them, a picture is a drawing. Of 162
+photos, darkened with an exponent of 4, none has more than 0.83, and none has more than 0.74 with 3."""
+
 CROP, CROPS = 256, 4
 """A photo above a megapixel is judged by 4×4 crops at full resolution. A reduced copy would hide noise
 and compression."""
@@ -256,13 +260,18 @@ class TaskClassifier:
     def __call__(self, photo: np.ndarray) -> dict[str, float]:
         """Probabilities by class name for H×W×3 float32 in [0, 1] of any size.
 
-        What has two levels at most, such as a scanned page in black and white, is no photo, and clean.
+        What has two levels at most, such as a scanned page in black and white, is no photo, and clean. A
+        drawing is clean or a JPEG.
         """
-        two_levels = (np.isin(crop, (crop.min(), crop.max())).all() for crop in _crops(photo))
-        if CLEAN in self.names and all(two_levels):
+        crops = _crops(photo)
+        if CLEAN in self.names and all(np.isin(crop, (crop.min(), crop.max())).all() for crop in crops):
             return dict.fromkeys(self.names, 0.0) | {CLEAN: 1.0}
-        probabilities = (self.logits(photo) / self.temperature).softmax(dim=0).tolist()
-        return dict(zip(self.names, probabilities, strict=True))
+        shares = (self.logits(photo) / self.temperature).softmax(dim=0).tolist()
+        probabilities = dict(zip(self.names, shares, strict=True))
+        if CLEAN in self.names and np.mean([_flat(crop) for crop in crops]) >= FLAT:
+            jpeg = probabilities[Task.JPEG]
+            return dict.fromkeys(self.names, 0.0) | {Task.JPEG.value: jpeg, CLEAN: 1 - jpeg}
+        return probabilities
 
     @torch.inference_mode()
     def logits(self, photo: np.ndarray) -> torch.Tensor:
@@ -275,6 +284,12 @@ class TaskClassifier:
             return self.net.logits(crops[None])[0].float().cpu()
         # The published classifier ends in a mean and a linear layer, so means of crops are the photo's.
         return self.net.logits(crops).mean(dim=0).float().cpu()
+
+
+def _flat(photo: np.ndarray) -> float:
+    """The share of pixels of H×W×3 that are exactly like the next in their row and in their column."""
+    alike = (photo[1:, 1:] == photo[1:, :-1]) & (photo[1:, 1:] == photo[:-1, 1:])
+    return float(alike.all(axis=2).mean()) if alike.size else 0.0
 
 
 def _crops(photo: np.ndarray) -> list[np.ndarray]:

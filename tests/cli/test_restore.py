@@ -323,6 +323,20 @@ def test_auto_uses_what_the_model_was_trained_on_only(mio: Mio, noisy: np.ndarra
     assert "noisy.png: noise, which this model does not know: left alone (or name the task)" in done.stdout
 
 
+def test_auto_leaves_drawings_alone_unless_they_are_jpegs(mio: Mio, tmp_path: Path) -> None:
+    """Black outlines on a light ground made them look dark, and they were brightened."""
+    drawing, random = np.full((400, 600, 3), 210, np.uint8), np.random.default_rng(0)
+    for _ in range(12):
+        centre, radius = (int(side * random.random()) for side in (600, 400)), int(random.integers(10, 70))
+        place, colour = tuple(centre), random.integers(0, 255, 3).tolist()
+        cv2.circle(drawing, place, radius, colour, -1, cv2.LINE_AA)
+        cv2.circle(drawing, place, radius, (0, 0, 0), 3, cv2.LINE_AA)
+    done = mio("restore", save(drawing, tmp_path / "drawing.png"), "--json")
+    assert json.loads(done.stdout)["status"] == "copied", done.stdout
+    done = mio("restore", save(drawing, tmp_path / "drawing.jpg", quality=25), "--json")
+    assert json.loads(done.stdout)["tasks"] == {"jpeg": 1.0}, done.stdout
+
+
 def test_auto_leaves_pictures_of_two_levels_alone(mio: Mio, tmp_path: Path) -> None:
     # Their spectra have the zeros that a lens or a movement leaves.
     stripes = np.tile(np.repeat([0, 255], 8), (256, 16)).astype(np.uint8)
