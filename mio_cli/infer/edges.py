@@ -34,7 +34,7 @@ def bear_out(photo: Pixels, *, radius: float | None = None, half: float = 0.0, a
     """Whether the edges of an H×W×3 photo are many, and as soft as such a blur leaves them.
 
     A step that a movement of length 2L has blurred is a ramp of that length. The squared differences
-    between neighbours on it have the sum 1/2L, and those between places k ≥ L on either side 4L/3 + 2(k - L).
+    between neighbours on it have the sum 1/2L, and those between places L + 1/2 on either side 4L/3 + 1.
     A disc of radius L differs little from that.
 
     Args:
@@ -43,18 +43,17 @@ def bear_out(photo: Pixels, *, radius: float | None = None, half: float = 0.0, a
         angle: its direction in radians, as :func:`mio_cli.arch.camera_blur.line` has it.
     """
     extent = max(1.0, half if radius is None else radius)
-    apart = extent + 0.5
     directions = [(sin(angle), cos(angle))] if radius is None else [(0.0, 1.0), (1.0, 0.0)]
     near = far = 0.0
     edges = places = 0
     for brightness in _blocks(photo):
         for direction in directions:
-            across = _difference(brightness, direction, apart)
+            across = _difference(brightness, direction, extent + 0.5)
             strong = np.abs(across) > STRONG
             edges, places = edges + int(strong.sum()), places + strong.size
             far += float(np.square(across[strong]).sum())
             near += float(np.square(_difference(brightness, direction, 0.5)[strong]).sum())
-    ramp = (1 / (2 * extent)) / (4 / 3 * extent + 2 * (apart - extent))
+    ramp = 1 / (2 * extent) / (4 / 3 * extent + 1)
     return edges > FEW * places and near < STEEP * ramp * far
 
 

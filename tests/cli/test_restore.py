@@ -226,9 +226,7 @@ def test_transparency_grows_with_the_photo(mio: Mio, noisy: np.ndarray, tmp_path
     assert right.max() == 0
 
 
-def test_what_is_hidden_around_a_cut_out_object_does_not_count(
-    mio: Mio, noisy: np.ndarray, tmp_path: Path
-) -> None:
+def test_what_is_hidden_around_a_cut_out_object_does_not_count(mio: Mio, tmp_path: Path) -> None:
     """Programs that cut objects out leave black under what is transparent, which made photos look dark."""
     rows, columns = np.mgrid[-1:1:300j, -1:1:451j]
     inside = rows**2 + columns**2 < 0.6
